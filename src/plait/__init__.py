@@ -1,1 +1,18 @@
 """Multipath TCP (RFC 8684) and the TCP beneath it, in Python."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from plait.aio import Stack, open_connection, start_server
+
+__all__ = ["Stack", "open_connection", "start_server"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the asyncio layer when it is asked for: the core does without it."""
+    if name in __all__:
+        return getattr(import_module("plait.aio"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The `plait` command: one module for each subcommand."""

@@ -1,0 +1,1 @@
+"""The kernel's own Multipath TCP, and network namespaces to try it in."""

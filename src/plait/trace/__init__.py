@@ -1,0 +1,1 @@
+"""Observation: counters that bear Linux's names, and captures."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plait.errors import DecodeError
+from plait.wire.option import Option
 
 KIND: Final = 30
 SUBTYPE: Final = 0x2
@@ -47,9 +48,17 @@ _FORMS: Final[dict[int, tuple[struct.Struct, struct.Struct]]] = {
 }
 """By effective flags: the form without and with the checksum."""
 
+BODIES: Final[dict[int, struct.Struct]] = {
+    KIND << 24 | form.size << 16 | SUBTYPE << 12 | flags | fin: struct.Struct("!" + form.format[5:])
+    for flags, forms in _FORMS.items()
+    for form in forms
+    for fin in (0, DATA_FIN)
+}
+"""By the first 4 octets as one number: the fields after them.  Well-formed heads only."""
+
 
 @dataclass(init=False, slots=True)
-class Dss:
+class Dss(Option):
     """One DSS option; numbers are as on the wire, in the width that `flags` says."""
 
     flags: int
@@ -89,7 +98,7 @@ class Dss:
         head = (KIND, form.size, SUBTYPE << 4, flags & 0x1F)
         if not flags & MAPPING:
             return form.pack(*head, self.data_ack) if flags & DATA_ACK else form.pack(*head)
-        mapping = (self.dsn, self.ssn, self.length)
+        mapping: tuple[int, ...] = (self.dsn, self.ssn, self.length)
         if self.checksum >= 0:
             mapping += (self.checksum,)
         if flags & DATA_ACK:
@@ -129,3 +138,12 @@ def parse_dss(option: bytes) -> Dss:
     if not flags & MAPPING:
         return Dss(flags & 0x1F, data_ack)
     return Dss(flags & 0x1F, data_ack, fields[at], fields[at + 1], fields[at + 2], checksum)
+
+
+def parse_dss_at(octets: bytes | memoryview, at: int, head: int, body: struct.Struct) -> Dss:
+    """Decode a DSS in place, its first 4 octets already read as `head` and found in `BODIES`."""
+    fields = body.unpack_from(octets, at + 4)
+    flags = head & 0x1F
+    if not flags & MAPPING:
+        return Dss(flags, fields[0]) if fields else Dss(flags)
+    return Dss(flags, *fields) if flags & DATA_ACK else Dss(flags, 0, *fields)

@@ -1,0 +1,195 @@
+"""Stream buffers kept as chunks: data is sliced by reference and copied as late as possible."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Final, TypeAlias
+
+from plait.units import Octets
+
+Buffer: TypeAlias = bytes | memoryview
+Pieces: TypeAlias = tuple[Buffer, ...]
+
+SMALL: Final = 4096
+"""Writes below this are gathered, so that many of them do not become many chunks."""
+
+GATHERED: Final = 1 << 16
+"""Gathered writes become a chunk of their own at this size."""
+
+
+def slice_pieces(pieces: Pieces, start: Octets, stop: Octets) -> Pieces:
+    """Return octets `start` to `stop` of the concatenation, without copying."""
+    if len(pieces) == 1:
+        return (memoryview(pieces[0])[start:stop],)
+    chosen: list[Buffer] = []
+    at = 0
+    for piece in pieces:
+        end = at + len(piece)
+        if end > start and at < stop:
+            chosen.append(memoryview(piece)[max(0, start - at) : stop - at])
+        at = end
+    return tuple(chosen)
+
+
+class SendBuffer:
+    """The part of a stream that was written and is not yet acknowledged."""
+
+    __slots__ = ("_chunks", "_starts", "_tail", "start", "stop")
+
+    start: Octets
+    """First position held."""
+
+    stop: Octets
+    """Position after the last octet written."""
+
+    def __init__(self, start: Octets) -> None:
+        self.start = start
+        self.stop = start
+        self._chunks: list[bytes] = []
+        self._starts: list[Octets] = []
+        self._tail = bytearray()
+
+    def append(self, data: Buffer) -> None:
+        """Add `data` behind what was written; anything but bytes is copied."""
+        if len(data) < SMALL:
+            self._tail += data
+            self.stop += len(data)
+            if len(self._tail) >= GATHERED:
+                self._freeze()
+            return
+        self._freeze()
+        self._starts.append(self.stop)
+        self._chunks.append(bytes(data))
+        self.stop += len(data)
+
+    def _freeze(self) -> None:
+        if self._tail:
+            self._starts.append(self.stop - len(self._tail))
+            self._chunks.append(bytes(self._tail))
+            self._tail = bytearray()
+
+    def pieces(self, start: Octets, stop: Octets) -> Pieces:
+        """Return the octets from `start` to `stop`, all of which must be held."""
+        if stop > self.stop - len(self._tail):
+            self._freeze()
+        at = bisect_right(self._starts, start) - 1
+        chosen: list[Buffer] = []
+        while start < stop:
+            chunk = self._chunks[at]
+            offset = start - self._starts[at]
+            view = memoryview(chunk)[offset : offset + stop - start]
+            chosen.append(view)
+            start += len(view)
+            at += 1
+        return tuple(chosen)
+
+    def release(self, position: Octets) -> None:
+        """Forget what lies below `position`."""
+        if position <= self.start:
+            return
+        self.start = min(position, self.stop)
+        whole = bisect_right(self._starts, self.start) - 1
+        if self.start == self.stop - len(self._tail):
+            whole = len(self._starts)
+        if whole > 0:
+            del self._starts[:whole]
+            del self._chunks[:whole]
+
+
+class Reassembly:
+    """Puts runs of octets in order; the copy that came first wins (RFC 8684, 3.3.1)."""
+
+    __slots__ = ("_held", "_starts", "_stops", "buffered", "next", "ready")
+
+    next: Octets
+    """First position not yet in order: RCV.NXT."""
+
+    buffered: Octets
+    """Octets held out of order."""
+
+    def __init__(self, start: Octets) -> None:
+        self.next = start
+        self.buffered = 0
+        self.ready: list[Buffer] = []
+        self._starts: list[Octets] = []
+        self._stops: list[Octets] = []
+        self._held: list[Pieces] = []
+
+    def insert(self, start: Octets, pieces: Pieces, length: Octets) -> Octets:
+        """Take a run and return how many of its octets are new."""
+        if start == self.next and not self._starts:
+            self.ready.extend(pieces)
+            self.next += length
+            return length
+        stop = start + length
+        if stop <= self.next:
+            return 0
+        if start < self.next:
+            pieces = slice_pieces(pieces, self.next - start, length)
+            start = self.next
+        new = self._hold(start, stop, pieces)
+        if start == self.next:
+            self._release()
+        return new
+
+    def _hold(self, start: Octets, stop: Octets, pieces: Pieces) -> Octets:
+        """Keep the parts of the run that are not held yet."""
+        new = 0
+        at = bisect_right(self._starts, start) - 1
+        position = start
+        if at >= 0:
+            position = max(position, self._stops[at])
+        at += 1
+        while position < stop:
+            edge = self._starts[at] if at < len(self._starts) else stop
+            if position < edge:
+                end = min(edge, stop)
+                self._starts.insert(at, position)
+                self._stops.insert(at, end)
+                self._held.insert(at, slice_pieces(pieces, position - start, end - start))
+                new += end - position
+                at += 1
+            if at < len(self._starts):
+                position = max(position, self._stops[at])
+                at += 1
+            else:
+                break
+        self.buffered += new
+        return new
+
+    def _release(self) -> None:
+        """Move what is in order now to `ready`."""
+        count = 0
+        while count < len(self._starts) and self._starts[count] == self.next:
+            self.ready.extend(self._held[count])
+            self.next = self._stops[count]
+            self.buffered -= self._stops[count] - self._starts[count]
+            count += 1
+        del self._starts[:count]
+        del self._stops[:count]
+        del self._held[:count]
+
+    def take_ready(self) -> list[Buffer]:
+        """Return the octets in order that came since the last call, and forget them."""
+        ready = self.ready
+        self.ready = []
+        return ready
+
+    def range_at(self, position: Octets) -> tuple[Octets, Octets] | None:
+        """Return the contiguous held range around `position`, if any is held out of order."""
+        at = bisect_right(self._starts, position) - 1
+        if at < 0 or position >= self._stops[at]:
+            return None
+        low = high = at
+        while low > 0 and self._stops[low - 1] == self._starts[low]:
+            low -= 1
+        while high + 1 < len(self._starts) and self._starts[high + 1] == self._stops[high]:
+            high += 1
+        return self._starts[low], self._stops[high]
+
+    def holds(self, start: Octets, stop: Octets) -> bool:
+        """Return whether any octet of the range was received already."""
+        if start < self.next:
+            return True
+        at = bisect_left(self._stops, start + 1)
+        return at < len(self._starts) and self._starts[at] < stop

@@ -1,0 +1,5 @@
+"""Runs `plait` as `python -m plait.cli`."""
+
+from plait.cli.main import main
+
+main()

@@ -1,0 +1,124 @@
+"""The options that every command with a network takes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from plait.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """Which back end to use, and how it is set up; None leaves a choice to the back end."""
+
+    via: str = "stack"
+    """`stack` or `kernel`."""
+
+    tun: tuple[str, ...] = ()
+    pm: str | None = None
+    scheduler: str | None = None
+    cc: str | None = None
+    mptcp: str = "v1"
+    """`v1` or `off`."""
+
+    checksum: str | None = None
+    """`on` or `off`."""
+
+    pcap: str | None = None
+    json: str | None = None
+    """A file name; `-` is standard output."""
+
+    def check(self, command: str) -> None:
+        """Raise UsageError if the options contradict each other or name impossible files."""
+        for path in (self.pcap, self.json):
+            if path is not None and path != "-":
+                _check_writable(Path(path))
+        if self.via == "stack":
+            if not self.tun:
+                raise UsageError(
+                    f"plait's own stack needs a network: give {command} --tun NAME,local=A,"
+                    "peer=B/LEN, or use the kernel's Multipath TCP with --via kernel"
+                )
+            return
+        for given, option, instead in (
+            (self.tun, "--tun", "the kernel uses its own interfaces"),
+            (self.pm, "--pm", "the kernel's path manager is set with `ip mptcp`"),
+            (self.scheduler, "--scheduler", "set `sysctl net.mptcp.scheduler`"),
+            (self.pcap, "--pcap", "record the kernel's packets with tcpdump"),
+        ):
+            if given:
+                raise UsageError(f"{option} goes with --via stack only: {instead}")
+
+
+_OPTIONS: Final = (
+    click.option(
+        "--via",
+        type=click.Choice(["stack", "kernel"]),
+        default="stack",
+        show_default=True,
+        help="plait's own stack, or IPPROTO_MPTCP sockets of this kernel.",
+    ),
+    click.option(
+        "--tun",
+        multiple=True,
+        metavar="SPEC",
+        help="A path of the stack: NAME,local=A[+A...],peer=B/LEN[,mtu=N][,offload=on|off]. "
+        "Creates the TUN device NAME, gives the kernel's side B/LEN and the stack the "
+        "addresses A. Repeat it for more paths.",
+    ),
+    click.option("--pm", metavar="NAME", help="Path manager of the stack."),
+    click.option("--scheduler", metavar="NAME", help="Scheduler of the stack."),
+    click.option("--cc", metavar="NAME", help="Congestion control."),
+    click.option(
+        "--mptcp",
+        type=click.Choice(["v1", "off"]),
+        default="v1",
+        show_default=True,
+        help="Multipath TCP, or plain TCP.",
+    ),
+    click.option(
+        "--checksum", type=click.Choice(["on", "off"]), help="Ask for DSS checksums, or do not."
+    ),
+    click.option(
+        "--pcap",
+        metavar="FILE",
+        help="Record the stack's packets.",
+    ),
+    click.option(
+        "--json",
+        metavar="FILE",
+        help="At exit, write what the connection was as one JSON object; - is standard output.",
+    ),
+)
+
+
+def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command, which gets them as its argument `network`."""
+    names = [field.name for field in fields(NetworkOptions)]
+
+    @functools.wraps(command)
+    def gathered(**arguments: Any) -> Any:
+        chosen = {name: arguments.pop(name) for name in names}
+        return command(network=NetworkOptions(**chosen), **arguments)
+
+    decorated: Callable[..., Any] = gathered
+    for option in reversed(_OPTIONS):
+        decorated = option(decorated)
+    return decorated
+
+
+def _check_writable(path: Path) -> None:
+    """Raise UsageError if the file cannot be written; make nothing yet."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory: name a file")
+    if not path.exists() and not path.parent.is_dir():
+        raise UsageError(f"there is no directory {path.parent}: make it first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"cannot write {path}: permission denied")

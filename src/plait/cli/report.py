@@ -1,0 +1,150 @@
+"""What a command tells at the end: one JSON object for programs, a few lines for people."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+from pathlib import Path as FilePath
+from typing import Any
+
+import click
+
+from plait.addresses import Path, show_endpoint
+from plait.cli.backend import Network
+from plait.errors import UsageError
+from plait.mptcp.info import ConnectionInfo, SubflowInfo
+from plait.units import MILLISECOND
+
+_ENDED = "CLOSED"
+
+
+class Watcher:
+    """Remembers the last that was known about a connection and each of its subflows.
+
+    A back end forgets a subflow when it ends and the connection when it closes; a report wants
+    them all.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._transport: asyncio.BaseTransport | None = None
+        self._last: ConnectionInfo | None = None
+        self._subflows: dict[Path, SubflowInfo] = {}
+
+    def watch(self, transport: asyncio.BaseTransport) -> None:
+        """Follow this connection from now on, and forget the one before."""
+        self._transport = transport
+        self._last = None
+        self._subflows = {}
+        self.update()
+
+    def update(self) -> ConnectionInfo | None:
+        """Look again, and return the connection with every subflow it ever had."""
+        if self._transport is not None:
+            try:
+                self._merge(self._network.info(self._transport))
+            except UsageError:
+                self._transport = None  # it is closed: what was seen last is what there is
+        if self._last is None:
+            return None
+        return dataclasses.replace(self._last, subflows=tuple(self._subflows.values()))
+
+    def live_subflows(self) -> int:
+        """Return how many subflows carried data when last looked at."""
+        return sum(subflow.state != _ENDED for subflow in self._subflows.values())
+
+    def _merge(self, info: ConnectionInfo) -> None:
+        """Take over a snapshot; subflows it no longer has stay, as closed ones."""
+        if self._last is not None and self._last.is_mptcp and not info.subflows:
+            info = dataclasses.replace(self._last, subflows=())
+        self._last = info
+        present = {subflow.path: subflow for subflow in info.subflows}
+        for path, subflow in self._subflows.items():
+            if path not in present:
+                self._subflows[path] = dataclasses.replace(subflow, state=_ENDED)
+        self._subflows.update(present)
+
+
+def connection_object(info: ConnectionInfo | None, counters: dict[str, int]) -> dict[str, Any]:
+    """Return the JSON object of a connection; `info` is None if there was none."""
+    if info is None:
+        info = ConnectionInfo(
+            is_mptcp=False,
+            version=None,
+            token=None,
+            checksum=False,
+            fallback_reason=None,
+            bytes_sent=0,
+            bytes_received=0,
+            subflows=(),
+        )
+    return {
+        "is_mptcp": info.is_mptcp,
+        "version": info.version,
+        "token": None if info.token is None else f"{info.token:08x}",
+        "checksum": info.checksum,
+        "fallback_reason": info.fallback_reason,
+        "bytes_sent": info.bytes_sent,
+        "bytes_received": info.bytes_received,
+        "subflows": [_subflow_object(subflow) for subflow in info.subflows],
+        "counters": counters,
+    }
+
+
+def write_json(path: str, info: ConnectionInfo | None, counters: dict[str, int]) -> None:
+    """Write the object of a connection to a file, or to standard output if `path` is `-`."""
+    text = json.dumps(connection_object(info, counters), indent=2)
+    if path == "-":
+        click.echo(text)
+    else:
+        FilePath(path).write_text(text + "\n", encoding="utf-8")
+
+
+def show_rate(octets: int, seconds: float) -> str:
+    """Return a rate in Mbit/s or Gbit/s, right-aligned in 13 columns."""
+    megabits = octets * 8 / max(seconds, 1e-9) / 1e6
+    if megabits < 1000:
+        return f"{megabits:6.1f} Mbit/s"
+    return f"{megabits / 1000:6.2f} Gbit/s"
+
+
+def show_amount(octets: int) -> str:
+    """Return an amount of data in the largest unit that leaves a digit before the point."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if octets >= unit:
+            return f"{octets / unit:.2f} {name}"
+    return f"{octets} B"
+
+
+def describe_connection(info: ConnectionInfo) -> list[str]:
+    """Return a line about the connection and one about each subflow."""
+    if info.is_mptcp:
+        checksum = ", checksums" if info.checksum else ""
+        first = f"Multipath TCP v{info.version}{checksum}, token {info.token or 0:08x}"
+    else:
+        first = f"TCP ({info.fallback_reason or 'Multipath TCP was off'})"
+    return [first, *(f"  {describe_subflow(subflow)}" for subflow in info.subflows)]
+
+
+def describe_subflow(subflow: SubflowInfo) -> str:
+    """Return one line: path, state, octets each way, round-trip time, retransmissions."""
+    return (
+        f"{subflow.path}  {subflow.state.lower()}  "
+        f"sent {show_amount(subflow.bytes_sent)}, received {show_amount(subflow.bytes_received)}, "
+        f"rtt {subflow.srtt_us / 1000:.1f} ms, {subflow.retransmissions} retransmissions"
+    )
+
+
+def _subflow_object(subflow: SubflowInfo) -> dict[str, Any]:
+    """Return the JSON object of a subflow."""
+    path = subflow.path
+    return {
+        "local": show_endpoint(path.local, path.local_port),
+        "remote": show_endpoint(path.remote, path.remote_port),
+        "bytes_sent": subflow.bytes_sent,
+        "bytes_received": subflow.bytes_received,
+        "srtt_ms": subflow.srtt_us * 1000 / MILLISECOND,
+        "retransmissions": subflow.retransmissions,
+        "state": subflow.state,
+    }

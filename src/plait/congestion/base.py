@@ -1,0 +1,95 @@
+"""The contract of congestion control: samples come in, a window stands there to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from mypy_extensions import mypyc_attr
+
+from plait.units import Nanos, Octets
+
+INITIAL_WINDOW: Final = 10
+"""Segments a connection may send before the first ACK (RFC 6928)."""
+
+INFINITE: Final = 1 << 62
+"""`ssthresh` before the first loss."""
+
+
+@dataclass(init=False, slots=True)
+class AckSample:
+    """What one ACK that made progress told the sender."""
+
+    now: Nanos
+    acked: Octets
+    """Octets newly acknowledged, cumulatively or selectively."""
+
+    in_flight: Octets
+    """Octets in flight before this ACK."""
+
+    srtt: Nanos
+    """Smoothed round-trip time; 0 before the first sample."""
+
+    app_limited: bool
+    """The window was not used up when these octets were sent."""
+
+    def __init__(
+        self, now: Nanos, acked: Octets, in_flight: Octets, srtt: Nanos, app_limited: bool
+    ) -> None:
+        self.now = now
+        self.acked = acked
+        self.in_flight = in_flight
+        self.srtt = srtt
+        self.app_limited = app_limited
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class CongestionController:
+    """Decides how much one subflow may have in flight.
+
+    The sender reads `cwnd` after every hook.  Hooks keep their own state only: they see no
+    segment, no socket and no clock but the times they are given.
+    """
+
+    name: ClassVar[str] = ""
+
+    def __init__(self, mss: Octets) -> None:
+        """Start for a path whose segments carry `mss` octets of payload."""
+        self.mss = mss
+        self.cwnd: Octets = min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
+        self.ssthresh: Octets = INFINITE
+
+    def on_mss(self, mss: Octets) -> None:
+        """The handshake or path MTU discovery changed the segment size."""
+        if self.cwnd == min(INITIAL_WINDOW * self.mss, max(2 * self.mss, 14600)):
+            self.cwnd = min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
+        self.mss = mss
+
+    def on_ack(self, sample: AckSample) -> None:
+        """New data was acknowledged outside recovery."""
+        raise NotImplementedError
+
+    def on_loss(self, now: Nanos, in_flight: Octets) -> None:
+        """A loss was detected and recovery begins: reduce `ssthresh` and `cwnd`."""
+        raise NotImplementedError
+
+    def on_timeout(self, now: Nanos, in_flight: Octets) -> None:
+        """The retransmission timer fired: `ssthresh` as after a loss, `cwnd` one segment."""
+        self.on_loss(now, in_flight)
+        self.cwnd = self.mss
+
+    def on_idle(self, now: Nanos) -> None:
+        """Nothing was sent for longer than the RTO (RFC 5681, 4.1): restart cautiously."""
+        self.cwnd = min(self.cwnd, min(INITIAL_WINDOW * self.mss, max(2 * self.mss, 14600)))
+
+
+def slow_start(controller: CongestionController, sample: AckSample) -> Octets:
+    """Grow `cwnd` by what was acknowledged, up to `ssthresh`; return the octets left over.
+
+    Growth is by octets acknowledged (RFC 3465, RFC 9438 section 4.10 allow it where bursts are paced
+    by the acknowledgments of super-segments).
+    """
+    room = controller.ssthresh - controller.cwnd
+    used = min(sample.acked, room)
+    controller.cwnd += used
+    return sample.acked - used

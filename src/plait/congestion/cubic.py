@@ -1,0 +1,75 @@
+"""CUBIC congestion control (RFC 9438)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from plait.congestion.base import AckSample, CongestionController, slow_start
+from plait.units import SECOND, Nanos, Octets
+
+C: Final = 0.4
+"""Aggressiveness, segments per cubic second (RFC 9438, 5.1)."""
+
+BETA: Final = 0.7
+"""Multiplicative decrease (RFC 9438, 4.6)."""
+
+ALPHA: Final = 3.0 * (1.0 - BETA) / (1.0 + BETA)
+"""Additive increase of the Reno-friendly estimate (RFC 9438, 4.3)."""
+
+
+class Cubic(CongestionController):
+    """Grows along a cubic curve around the window of the last loss."""
+
+    name: ClassVar[str] = "cubic"
+
+    def __init__(self, mss: Octets) -> None:
+        super().__init__(mss)
+        self.w_max = 0.0
+        """Window before the last reduction, in segments."""
+
+        self._epoch: Nanos = -1
+        self._k = 0.0
+        self._w_est = 0.0
+        self._prior_cwnd = 0.0
+        self._credit = 0.0
+
+    def on_ack(self, sample: AckSample) -> None:
+        """Grow the window (RFC 9438, 4.2 to 4.5), unless it was not used."""
+        if sample.app_limited:
+            return
+        acked = sample.acked
+        if self.cwnd < self.ssthresh:
+            acked = slow_start(self, sample)
+            if acked == 0:
+                return
+        if self._epoch < 0:
+            self._start_epoch(sample.now)
+        segments = float(acked) / float(self.mss)
+        cwnd = float(self.cwnd) / float(self.mss)
+        elapsed = float(sample.now - self._epoch + sample.srtt) / float(SECOND)
+        target = min(max(C * (elapsed - self._k) ** 3 + self.w_max, cwnd), 1.5 * cwnd)
+        alpha = 1.0 if self._w_est >= self._prior_cwnd else ALPHA
+        self._w_est += alpha * segments / cwnd
+        self._credit += max(target - cwnd, 0.0) / cwnd * segments
+        if self._w_est > cwnd + self._credit:
+            self._credit = self._w_est - cwnd
+        grown = int(self._credit * float(self.mss))
+        self.cwnd += grown
+        self._credit -= float(grown) / float(self.mss)
+
+    def _start_epoch(self, now: Nanos) -> None:
+        cwnd = float(self.cwnd) / float(self.mss)
+        self._epoch = now
+        self.w_max = max(self.w_max, cwnd)
+        self._k = ((self.w_max - cwnd) / C) ** (1.0 / 3.0)
+        self._w_est = cwnd
+
+    def on_loss(self, now: Nanos, in_flight: Octets) -> None:
+        """Reduce by beta, with fast convergence (RFC 9438, 4.6 and 4.7)."""
+        cwnd = float(self.cwnd) / float(self.mss)
+        self._prior_cwnd = cwnd
+        self.w_max = cwnd * (1.0 + BETA) / 2.0 if cwnd < self.w_max else cwnd
+        self._epoch = -1
+        self._credit = 0.0
+        self.ssthresh = max(int(BETA * float(self.cwnd)), 2 * self.mss)
+        self.cwnd = self.ssthresh

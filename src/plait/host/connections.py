@@ -1,0 +1,75 @@
+"""The connections of a host and the ways to find them: id, flow and token."""
+
+from __future__ import annotations
+
+from plait.host.settings import Settings
+from plait.mptcp.connection import Connection
+from plait.mptcp.subflow import Subflow
+
+
+class Entry:
+    """A connection with what only the host needs to know of it."""
+
+    __slots__ = (
+        "accepted",
+        "closed_told",
+        "connection",
+        "connection_id",
+        "dirty",
+        "end_seen",
+        "listener_id",
+        "readable_told",
+        "settings",
+    )
+
+    def __init__(
+        self, connection_id: int, connection: Connection, settings: Settings, listener_id: int | None
+    ) -> None:
+        self.connection_id = connection_id
+        self.connection = connection
+        self.settings = settings
+        self.listener_id = listener_id
+        self.accepted = False
+        """The application heard that it is open."""
+
+        self.readable_told = False
+        """A `Readable` is out that no `read` has answered by finding nothing."""
+
+        self.end_seen = False
+        """The application read to the end of the stream."""
+
+        self.closed_told = False
+        """The application heard of the end: the id is free."""
+
+        self.dirty = False
+        """It waits in the host's queue of connections to transmit."""
+
+
+class Connections:
+    """Finds connections by whatever a segment or the application names."""
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, Entry] = {}
+        self.by_flow: dict[bytes, tuple[Entry, Subflow]] = {}
+        self.by_token: dict[int, Entry] = {}
+
+    def add(self, entry: Entry) -> None:
+        """Know a connection by id, and by token if it speaks Multipath TCP."""
+        self.by_id[entry.connection_id] = entry
+        if entry.connection.settings.mptcp:
+            self.by_token[entry.connection.keys.local_token] = entry
+
+    def add_subflow(self, entry: Entry, subflow: Subflow) -> None:
+        """Know a connection by one more flow."""
+        self.by_flow[subflow.flow_in] = (entry, subflow)
+
+    def forget_subflow(self, subflow: Subflow) -> None:
+        """The flow is free."""
+        self.by_flow.pop(subflow.flow_in, None)
+
+    def forget(self, entry: Entry) -> None:
+        """The connection is gone."""
+        self.by_id.pop(entry.connection_id, None)
+        self.by_token.pop(entry.connection.keys.local_token, None)
+        for subflow in entry.connection.subflows:
+            self.forget_subflow(subflow)

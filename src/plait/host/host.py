@@ -1,0 +1,512 @@
+"""The host: every connection of one stack, without a socket, a clock or a die.
+
+Segments go in with the time of their arrival; segments to send, the next deadline and events come
+out.  After any call but the queries the driver owes a turn: `transmit` until it returns fewer than
+it may, a look at `next_timeout`, and `take_events`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from plait.addresses import IpAddress, Path, path_of_arrival
+from plait.buffers import Buffer
+from plait.errors import UsageError
+from plait.host.connections import Connections, Entry
+from plait.host.deadlines import Deadlines
+from plait.host.events import (
+    Accepted,
+    Closed,
+    Established,
+    Event,
+    LossReason,
+    Lost,
+    Readable,
+    SubflowDown,
+    SubflowUp,
+    Writable,
+)
+from plait.host.listener import Listener, Listeners
+from plait.host.reset import from_elsewhere, reset_for
+from plait.host.settings import Settings
+from plait.mptcp.connection import Connection
+from plait.mptcp.info import ConnectionInfo
+from plait.mptcp.state import Phase, State
+from plait.mptcp.subflow import Subflow
+from plait.pathing.base import OpenSubflow
+from plait.tcp.connection import Failure
+from plait.tcp.receiver import NEVER
+from plait.tcp.state import State as TcpState
+from plait.trace.counters import Counters
+from plait.units import Nanos, Octets
+from plait.wire.crypto import KEY_OCTETS, Entropy, initial_sequence, token
+from plait.wire.mptcp.mp_join import MpJoinSyn
+from plait.wire.mptcp.mp_tcprst import (
+    ADMINISTRATIVELY_PROHIBITED,
+    MPTCP_SPECIFIC,
+    MpTcprst,
+)
+from plait.wire.option import Option
+from plait.wire.segment import ACK, RST, SYN, Segment
+
+EPHEMERAL: Final = (32768, 61000)
+"""Local ports that connections get, upper bound excluded."""
+
+MAX_RESETS: Final = 256
+"""RSTs for stray segments that wait to be sent; more are not made."""
+
+_REASONS: Final = {
+    Failure.REFUSED: LossReason.REFUSED,
+    Failure.RESET: LossReason.RESET,
+    Failure.TIMED_OUT: LossReason.TIMED_OUT,
+    Failure.ABORTED: LossReason.ABORTED,
+}
+
+
+class Host:
+    """One stack: addresses, listeners and connections."""
+
+    def __init__(self, settings: Settings, entropy: bytes) -> None:
+        """Make a host without addresses.
+
+        Args:
+            settings: Defaults for listeners and connections.
+            entropy: At least 32 octets of randomness; the same give the same behavior.
+        """
+        self.settings = settings
+        self.counters = Counters()
+        self._entropy = Entropy(entropy)
+        self._secret = self._entropy.octets(32)
+        self._mtus: dict[IpAddress, Octets] = {}
+        self._listeners = Listeners()
+        self._connections = Connections()
+        self._deadlines = Deadlines()
+        self._dirty: deque[Entry] = deque()
+        self._resets: deque[Segment] = deque()
+        self._events: list[Event] = []
+        self._last_id = 0
+
+    # ---- the network
+
+    def receive(self, now: Nanos, segments: Sequence[Segment]) -> None:
+        """Apply segments that arrived; never raises for what they hold."""
+        flows = self._connections.by_flow
+        touched: list[Entry] = []
+        for segment in segments:
+            found = flows.get(segment.flow)
+            if found is None:
+                self._on_stray(now, segment)
+                continue
+            entry, subflow = found
+            entry.connection.receive(now, subflow, segment)
+            if not entry.dirty:
+                entry.dirty = True
+                self._dirty.append(entry)
+            if not touched or touched[-1] is not entry:
+                touched.append(entry)
+        self.counters.in_segs += len(segments)
+        for entry in touched:
+            self._settle(now, entry)
+
+    def transmit(self, now: Nanos, limit: int = 64) -> list[Segment]:
+        """Return segments that are to leave now, about `limit` at most."""
+        out: list[Segment] = []
+        while self._resets and len(out) < limit:
+            self.counters.out_rsts += 1
+            out.append(self._resets.popleft())
+        while self._dirty and len(out) < limit:
+            entry = self._dirty.popleft()
+            entry.dirty = False
+            segments = entry.connection.transmit(now, limit - len(out))
+            if segments:
+                out += segments
+                self._touch(entry)
+            self._settle(now, entry)
+        self.counters.out_segs += len(out)
+        return out
+
+    def next_timeout(self) -> Nanos | None:
+        """Return when `handle_timeout` is to be called at the latest; None for never."""
+        return self._deadlines.soonest()
+
+    def handle_timeout(self, now: Nanos) -> None:
+        """Do what is due at `now`."""
+        for connection_id in self._deadlines.take_due(now):
+            entry = self._connections.by_id.get(connection_id)
+            if entry is not None:
+                entry.connection.handle_timeout(now)
+                self._touch(entry)
+                self._settle(now, entry)
+
+    def on_local_address(
+        self, now: Nanos, address: IpAddress, present: bool, mtu: Octets = 1500
+    ) -> None:
+        """An address of this host came, changed its MTU, or went."""
+        if present:
+            self._mtus[address] = mtu
+        else:
+            self._mtus.pop(address, None)
+        for entry in list(self._connections.by_id.values()):
+            entry.connection.on_local_address(address, present)
+            self._touch(entry)
+            self._settle(now, entry)
+
+    def on_unreachable(self, now: Nanos, flow: bytes, code: int) -> None:
+        """An ICMP error quoted a segment we sent with `flow`; it only speeds up opening.
+
+        Once a connection is synchronized a hard error is soft (RFC 5927, 4).
+        """
+        found = self._connections.by_flow.get(flow)
+        if found is None:
+            return
+        entry, subflow = found
+        if subflow.tcp.state is TcpState.SYN_SENT:
+            subflow.tcp.fail(Failure.REFUSED)
+            entry.connection.on_subflow_ended(now, subflow)
+            self._settle(now, entry)
+
+    # ---- the application
+
+    def connect(
+        self,
+        now: Nanos,
+        remote: IpAddress,
+        remote_port: int,
+        *,
+        local: IpAddress | None = None,
+        local_port: int = 0,
+        settings: Settings | None = None,
+    ) -> int:
+        """Begin a connection and return its id; `Established` or `Lost` follows.
+
+        Raises UsageError if no local address can reach the remote one or the path is in use.
+        """
+        chosen = settings or self.settings
+        if not 0 < remote_port < 65536:
+            raise UsageError(f"port {remote_port} is not between 1 and 65535")
+        source = local or self._source_for(remote)
+        if source not in self._mtus:
+            raise UsageError(f"{source} is no address of this host")
+        self._check_room()
+        path = self._free_path(source, local_port, remote, remote_port)
+        entry = self._new_entry(chosen, None, initiator=True)
+        self.counters.active_opens += 1
+        iss = initial_sequence(path.flow_out(), self._secret, now)
+        subflow = entry.connection.open(now, path, iss, self._mtus[source])
+        self._connections.add(entry)
+        self._connections.add_subflow(entry, subflow)
+        self._touch(entry)
+        return entry.connection_id
+
+    def listen(
+        self,
+        now: Nanos,
+        port: int,
+        *,
+        address: IpAddress | None = None,
+        settings: Settings | None = None,
+    ) -> int:
+        """Accept connections on a port, 0 for any free one, and return the listener's id.
+
+        Raises UsageError if the port is taken or the address is not ours.
+        """
+        if not 0 <= port < 65536:
+            raise UsageError(f"port {port} is not between 0 and 65535")
+        if address is not None and address not in self._mtus:
+            raise UsageError(f"{address} is no address of this host")
+        if port == 0:
+            port = self._free_port(address)
+        elif self._listeners.in_use(address, port):
+            raise UsageError(f"port {port} is in use: choose another or stop who listens there")
+        self._last_id += 1
+        self._listeners.add(Listener(self._last_id, address, port, settings or self.settings))
+        return self._last_id
+
+    def listener_port(self, listener_id: int) -> int:
+        """Return the port of a listener.  Raises UsageError if there is none."""
+        listener = self._listeners.get(listener_id)
+        if listener is None:
+            raise UsageError(f"no listener {listener_id}")
+        return listener.port
+
+    def close_listener(self, now: Nanos, listener_id: int) -> None:
+        """Accept no more; connections that are open stay."""
+        self._listeners.remove(listener_id)
+
+    def write(self, now: Nanos, connection_id: int, data: Buffer) -> Octets:
+        """Take data to send and return how much; after less than all a `Writable` follows."""
+        entry = self._entry(connection_id)
+        taken = entry.connection.write(data)
+        if taken:
+            self._touch(entry)
+        return taken
+
+    def read(self, now: Nanos, connection_id: int, limit: Octets) -> bytes | None:
+        """Return up to `limit` octets; None if there are none now, b"" at the end."""
+        chunks = self.read_chunks(now, connection_id, limit)
+        if chunks:
+            return b"".join(chunks)
+        entry = self._connections.by_id.get(connection_id)
+        return b"" if entry is None or entry.connection.receiver.ended else None
+
+    def read_chunks(self, now: Nanos, connection_id: int, limit: Octets) -> list[Buffer]:
+        """Return up to `limit` octets as they lie in memory; none now or at the end is []."""
+        entry = self._entry(connection_id)
+        chunks = entry.connection.read(now, limit)
+        if not entry.connection.receiver.unread:
+            entry.readable_told = entry.end_seen = entry.connection.receiver.ended
+            if entry.end_seen:
+                self._settle(now, entry)
+        self._touch(entry)
+        return chunks
+
+    def at_end(self, connection_id: int) -> bool:
+        """Return whether everything was read and nothing will come."""
+        receiver = self._entry(connection_id).connection.receiver
+        return receiver.ended and not receiver.unread
+
+    def close(self, now: Nanos, connection_id: int) -> None:
+        """End our direction after what was written; reading goes on."""
+        entry = self._entry(connection_id)
+        entry.connection.close(now)
+        self._touch(entry)
+        self._settle(now, entry)
+
+    def abort(self, now: Nanos, connection_id: int) -> None:
+        """End both directions at once: MP_FASTCLOSE, or RST."""
+        entry = self._entry(connection_id)
+        entry.connection.abort(now)
+        self._touch(entry)
+        self._settle(now, entry)
+
+    def release(self, now: Nanos, connection_id: int) -> None:
+        """Close, and discard what is unread and still comes."""
+        self._entry(connection_id).connection.receiver.discard()
+        self.close(now, connection_id)
+
+    def info(self, connection_id: int) -> ConnectionInfo:
+        """Return a snapshot of a connection.  Raises UsageError if the id is gone."""
+        return self._entry(connection_id).connection.info()
+
+    def take_events(self) -> list[Event]:
+        """Return what happened since the last call."""
+        events = self._events
+        self._events = []
+        return events
+
+    # ---- new connections and subflows
+
+    def _new_entry(self, settings: Settings, listener_id: int | None, *, initiator: bool) -> Entry:
+        key = self._entropy.octets(KEY_OCTETS)
+        while token(key) in self._connections.by_token:
+            key = self._entropy.octets(KEY_OCTETS)
+        connection = Connection(
+            settings.connection,
+            self.counters,
+            self._entropy,
+            key,
+            list(self._mtus),
+            initiator=initiator,
+        )
+        self._last_id += 1
+        return Entry(self._last_id, connection, settings, listener_id)
+
+    def _check_room(self) -> None:
+        if len(self._connections.by_id) >= self.settings.max_connections:
+            raise UsageError(f"this host has {self.settings.max_connections} connections already")
+
+    def _source_for(self, remote: IpAddress) -> IpAddress:
+        for address in self._mtus:
+            if address.version == remote.version:
+                return address
+        raise UsageError(f"no local IPv{remote.version} address to reach {remote} from")
+
+    def _free_path(
+        self, local: IpAddress, local_port: int, remote: IpAddress, remote_port: int
+    ) -> Path:
+        """Return a path that no subflow uses; ports are drawn at random (RFC 6056)."""
+        low, high = EPHEMERAL
+        start = self._entropy.below(high - low)
+        candidates = (
+            [local_port]
+            if local_port
+            else (low + (start + step) % (high - low) for step in range(high - low))
+        )
+        for port in candidates:
+            path = Path(local, port, remote, remote_port)
+            if path.flow_in() not in self._connections.by_flow:
+                return path
+        raise UsageError(f"no free port for a path from {local} to {remote} port {remote_port}")
+
+    def _free_port(self, address: IpAddress | None) -> int:
+        low, high = EPHEMERAL
+        for _ in range(high - low):
+            port = low + self._entropy.below(high - low)
+            if not self._listeners.in_use(address, port):
+                return port
+        raise UsageError("no free port to listen on")
+
+    def _on_stray(self, now: Nanos, segment: Segment) -> None:
+        """Handle a segment that no subflow expects: a SYN, or one to be reset."""
+        if from_elsewhere(segment.flow):
+            return
+        if segment.flags & (SYN | ACK | RST) != SYN:
+            self._reset(segment)
+            return
+        path = path_of_arrival(segment.flow)
+        if path.local not in self._mtus:
+            return
+        joins = [option for option in segment.options if isinstance(option, MpJoinSyn)]
+        if joins:
+            self._on_join(now, segment, path, joins[0])
+        else:
+            self._on_syn(now, segment, path)
+
+    def _on_syn(self, now: Nanos, segment: Segment, path: Path) -> None:
+        listener = self._listeners.find(path.local, path.local_port)
+        if listener is None:
+            self._reset(segment)
+            return
+        if listener.full() or len(self._connections.by_id) >= self.settings.max_connections:
+            self.counters.listen_overflows += 1
+            return
+        entry = self._new_entry(listener.settings, listener.listener_id, initiator=False)
+        listener.opening.add(entry.connection_id)
+        self.counters.passive_opens += 1
+        iss = initial_sequence(path.flow_out(), self._secret, now)
+        mtu = self._mtus[path.local]
+        subflow = entry.connection.accept(now, path, iss, mtu, segment)
+        self._connections.add(entry)
+        self._connections.add_subflow(entry, subflow)
+        self._touch(entry)
+
+    def _on_join(self, now: Nanos, segment: Segment, path: Path, option: MpJoinSyn) -> None:
+        """Find the connection of an MP_JOIN by token, not by port (RFC 8684, 3.2)."""
+        entry = self._connections.by_token.get(option.token)
+        if entry is None:
+            self.counters.mp_join_no_token_found += 1
+            self._reset(segment, (MpTcprst(MPTCP_SPECIFIC),))
+            return
+        iss = initial_sequence(path.flow_out(), self._secret, now)
+        mtu = self._mtus[path.local]
+        subflow = entry.connection.accept_join(now, path, iss, mtu, segment, option)
+        if subflow is None:
+            self._reset(segment, (MpTcprst(ADMINISTRATIVELY_PROHIBITED),))
+            return
+        self._connections.add_subflow(entry, subflow)
+        self._touch(entry)
+
+    def _open_joins(self, now: Nanos, entry: Entry) -> None:
+        """Give the subflows that the path manager wants their ports."""
+        connection = entry.connection
+        wishes, connection.joins = connection.joins, []
+        for wish in wishes:
+            self._open_join(now, entry, wish)
+
+    def _open_join(self, now: Nanos, entry: Entry, wish: OpenSubflow) -> None:
+        if wish.local not in self._mtus:
+            return
+        preferred = entry.connection.subflows[0].path.local_port if entry.listener_id is None else 0
+        path = Path(wish.local, preferred, wish.remote, wish.remote_port)
+        if not preferred or path.flow_in() in self._connections.by_flow:
+            path = self._free_path(wish.local, 0, wish.remote, wish.remote_port)
+        iss = initial_sequence(path.flow_out(), self._secret, now)
+        subflow = entry.connection.join(now, wish, path, iss, self._mtus[wish.local])
+        self._connections.add_subflow(entry, subflow)
+        self._touch(entry)
+
+    def _reset(self, segment: Segment, options: tuple[Option, ...] = ()) -> None:
+        reset = reset_for(segment, options)
+        if reset is not None and len(self._resets) < MAX_RESETS:
+            self._resets.append(reset)
+
+    # ---- events and bookkeeping
+
+    def _entry(self, connection_id: int) -> Entry:
+        entry = self._connections.by_id.get(connection_id)
+        if entry is None or entry.closed_told:
+            raise UsageError(f"no connection {connection_id}: it has ended")
+        return entry
+
+    def _touch(self, entry: Entry) -> None:
+        """Let the connection transmit in the next turn."""
+        if not entry.dirty:
+            entry.dirty = True
+            self._dirty.append(entry)
+
+    def _settle(self, now: Nanos, entry: Entry) -> None:
+        """Turn what changed in a connection into events, joins and deadlines."""
+        connection = entry.connection
+        if connection.changed:
+            self._report_subflows(entry)
+        if connection.joins:
+            self._open_joins(now, entry)
+        if not entry.closed_told:
+            self._report(entry)
+        if connection.state is State.CLOSED:
+            self._forget_if_done(entry)
+            return
+        at = connection.next_timeout()
+        if at != NEVER:
+            self._deadlines.set(entry.connection_id, at)
+
+    def _report_subflows(self, entry: Entry) -> None:
+        connection = entry.connection
+        changed, connection.changed = connection.changed, []
+        for subflow in changed:
+            if subflow.phase is Phase.ACTIVE:
+                self._events.append(SubflowUp(entry.connection_id, subflow.path))
+            else:
+                reason = subflow.reset_reason
+                self._events.append(SubflowDown(entry.connection_id, subflow.path, reason))
+
+    def _report(self, entry: Entry) -> None:
+        """Queue the events the application waits for."""
+        connection = entry.connection
+        connection_id = entry.connection_id
+        if connection.failure is not None:
+            entry.closed_told = True
+            if entry.accepted or entry.listener_id is None:
+                self._events.append(Lost(connection_id, _REASONS[connection.failure]))
+            return
+        if not entry.accepted and connection.state is not State.OPENING:
+            self._on_open(entry)
+        receiver = connection.receiver
+        if not entry.readable_told and (receiver.unread or receiver.ended):
+            entry.readable_told = True
+            self._events.append(Readable(connection_id))
+        if connection.sender.starved and connection.sender.room_again():
+            self._events.append(Writable(connection_id))
+        seen = entry.end_seen or receiver.discarding
+        if connection.state in (State.TIME_WAIT, State.CLOSED) and seen:
+            entry.closed_told = True
+            self._events.append(Closed(connection_id))
+
+    def _on_open(self, entry: Entry) -> None:
+        entry.accepted = True
+        self.counters.curr_estab += 1
+        if entry.listener_id is None:
+            self._events.append(Established(entry.connection_id))
+            return
+        listener = self._listeners.get(entry.listener_id)
+        if listener is not None:
+            listener.opening.discard(entry.connection_id)
+        self._events.append(Accepted(entry.connection_id, entry.listener_id))
+
+    def _forget_if_done(self, entry: Entry) -> None:
+        """Free a connection once its last segments left and the application knows."""
+        connection = entry.connection
+        if not entry.closed_told or entry.connection_id not in self._connections.by_id:
+            return
+        if any(subflow.tcp.reset_due is not None for subflow in connection.subflows):
+            return
+        if entry.accepted:
+            self.counters.curr_estab -= 1
+        if entry.listener_id is not None:
+            listener = self._listeners.get(entry.listener_id)
+            if listener is not None:
+                listener.opening.discard(entry.connection_id)
+        self._deadlines.forget(entry.connection_id)
+        self._connections.forget(entry)

@@ -1,0 +1,241 @@
+"""What the kernel tells about one of its Multipath TCP connections.
+
+Layouts are those of Linux 6.18 (include/uapi/linux/mptcp.h, tcp.h); older kernels return a prefix,
+which is read as far as it goes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from plait.addresses import IpAddress, Path
+from plait.linux.libc import getsockopt_inout
+from plait.mptcp.info import ConnectionInfo, SubflowInfo
+
+SOL_MPTCP: Final = 284
+MPTCP_INFO: Final = 1
+MPTCP_FULL_INFO: Final = 4
+TCP_IS_MPTCP: Final = 43
+
+_FALLBACK: Final = 0x1
+"""A bit of the flags in mptcp_info."""
+
+_INFO: Final = struct.Struct("=6B2xII3Q3BxI4Q2B2x3I")
+_FULL: Final = struct.Struct("=6I2Q")
+_SUBFLOW_SIZE: Final = 264
+_TCP_SIZE: Final = 280
+_ADDRESS_SIZE: Final = 128
+_MOST_SUBFLOWS: Final = 64
+
+_STATES: Final = (
+    "?",
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECEIVED",
+    "FIN_WAIT_1",
+    "FIN_WAIT_2",
+    "TIME_WAIT",
+    "CLOSED",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "SYN_RECEIVED",
+)
+"""By number, the kernel's states under their RFC 9293 names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MptcpInfo:
+    """The fields of struct mptcp_info that plait reports."""
+
+    token: int
+    fallback: bool
+    checksum: bool
+    retransmissions: int
+    """Times the retransmission timer of the connection fired."""
+
+    bytes_sent: int
+    bytes_received: int
+    bytes_acked: int
+    subflows: int
+    """Subflows beside the first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpInfo:
+    """The fields of struct tcp_info that plait reports."""
+
+    state: str
+    mss: int
+    srtt_us: int
+    cwnd: int
+    """Congestion window in segments of `mss`."""
+
+    retransmissions: int
+    bytes_received: int
+    bytes_sent: int
+
+
+def is_mptcp(sock: socket.socket) -> bool:
+    """Return whether the connection is Multipath TCP and has not fallen back."""
+    try:
+        return bool(sock.getsockopt(socket.IPPROTO_TCP, TCP_IS_MPTCP))
+    except OSError as error:
+        if error.errno in {errno.ENOPROTOOPT, errno.EOPNOTSUPP}:
+            return False
+        raise
+
+
+def mptcp_info(sock: socket.socket) -> MptcpInfo | None:
+    """Return the state of the connection, or None where it is plain TCP."""
+    try:
+        octets = sock.getsockopt(SOL_MPTCP, MPTCP_INFO, _INFO.size)
+    except OSError as error:
+        if error.errno in {errno.ENOPROTOOPT, errno.EOPNOTSUPP}:
+            return None
+        raise
+    return _parse_mptcp_info(octets)
+
+
+def connection_info(sock: socket.socket) -> ConnectionInfo:
+    """Return plait's snapshot of a connected kernel socket.
+
+    The kernel does not tell the address ids or the backup flag this way: they read 0 and False.
+    """
+    info = mptcp_info(sock) if is_mptcp(sock) else None
+    if info is None or info.fallback:
+        return _plain_info(sock)
+    return ConnectionInfo(
+        is_mptcp=True,
+        version=1,
+        token=info.token,
+        checksum=info.checksum,
+        fallback_reason=None,
+        bytes_sent=info.bytes_sent,
+        bytes_received=info.bytes_received,
+        subflows=subflow_infos(sock),
+    )
+
+
+def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
+    """Return the live subflows of a Multipath TCP socket, in the kernel's order."""
+    addresses = bytearray(_SUBFLOW_SIZE * _MOST_SUBFLOWS)
+    states = bytearray(_TCP_SIZE * _MOST_SUBFLOWS)
+    request = bytearray(_FULL.size + _INFO.size)
+    # The kernel writes through these pointers: the arrays must outlive the call.
+    first = (ctypes.c_char * len(addresses)).from_buffer(addresses)
+    second = (ctypes.c_char * len(states)).from_buffer(states)
+    pointers = (ctypes.addressof(first), ctypes.addressof(second))
+    _FULL.pack_into(request, 0, 0, _TCP_SIZE, 0, _SUBFLOW_SIZE, 0, _MOST_SUBFLOWS, *pointers)
+    getsockopt_inout(sock, SOL_MPTCP, MPTCP_FULL_INFO, request)
+    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(request)
+    subflows = (
+        _subflow_info(
+            bytes(addresses[subflow_size * at : subflow_size * (at + 1)]),
+            _parse_tcp_info(bytes(states[tcp_size * at : tcp_size * (at + 1)])),
+        )
+        for at in range(min(count, _MOST_SUBFLOWS))
+    )
+    # A subflow that has closed stays listed for a while, without its remote port.
+    return tuple(subflow for subflow in subflows if subflow.path.remote_port)
+
+
+def _plain_info(sock: socket.socket) -> ConnectionInfo:
+    """Return the snapshot of a connection that is, or became, plain TCP."""
+    tcp = _parse_tcp_info(
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_SIZE).ljust(_TCP_SIZE, b"\0")
+    )
+    local, remote = sock.getsockname(), sock.getpeername()
+    path = Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
+    wanted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP
+    return ConnectionInfo(
+        is_mptcp=False,
+        version=None,
+        token=None,
+        checksum=False,
+        fallback_reason="the kernel fell back to TCP" if wanted else "the peer spoke plain TCP",
+        bytes_sent=tcp.bytes_sent,
+        bytes_received=tcp.bytes_received,
+        subflows=(_subflow(path, tcp),),
+    )
+
+
+def _subflow_info(element: bytes, tcp: TcpInfo) -> SubflowInfo:
+    """Decode one struct mptcp_subflow_info: an id, then two socket addresses."""
+    local, local_port = _parse_address(element[8 : 8 + _ADDRESS_SIZE])
+    remote, remote_port = _parse_address(element[8 + _ADDRESS_SIZE :])
+    return _subflow(Path(local, local_port, remote, remote_port), tcp)
+
+
+def _subflow(path: Path, tcp: TcpInfo) -> SubflowInfo:
+    """Return plait's snapshot of one subflow."""
+    return SubflowInfo(
+        path=path,
+        state=tcp.state,
+        bytes_sent=tcp.bytes_sent,
+        bytes_received=tcp.bytes_received,
+        srtt_us=tcp.srtt_us,
+        cwnd=tcp.cwnd * tcp.mss,
+        retransmissions=tcp.retransmissions,
+        backup=False,
+        local_id=0,
+        remote_id=0,
+    )
+
+
+def _parse_mptcp_info(octets: bytes) -> MptcpInfo:
+    """Decode struct mptcp_info."""
+    fields = _INFO.unpack(octets.ljust(_INFO.size, b"\0"))
+    return MptcpInfo(
+        subflows=fields[0],
+        fallback=bool(fields[6] & _FALLBACK),
+        token=fields[7],
+        checksum=bool(fields[13]),
+        retransmissions=fields[14],
+        bytes_sent=fields[16],
+        bytes_received=fields[17],
+        bytes_acked=fields[18],
+    )
+
+
+def _parse_tcp_info(octets: bytes) -> TcpInfo:
+    """Decode struct tcp_info."""
+    (mss,) = struct.unpack_from("=I", octets, 16)
+    srtt, _, _, cwnd = struct.unpack_from("=4I", octets, 68)
+    (retransmissions,) = struct.unpack_from("=I", octets, 100)
+    (received,) = struct.unpack_from("=Q", octets, 128)
+    (sent,) = struct.unpack_from("=Q", octets, 200)
+    return TcpInfo(
+        state=_STATES[octets[0]] if octets[0] < len(_STATES) else "?",
+        mss=mss,
+        srtt_us=srtt,
+        cwnd=cwnd,
+        retransmissions=retransmissions,
+        bytes_received=received,
+        bytes_sent=sent,
+    )
+
+
+def _parse_address(octets: bytes) -> tuple[IpAddress, int]:
+    """Decode a struct sockaddr_storage that holds an IPv4 or IPv6 address."""
+    (family,) = struct.unpack_from("=H", octets)
+    (port,) = struct.unpack_from("!H", octets, 2)
+    if family == socket.AF_INET:
+        return IPv4Address(octets[4:8]), port
+    address = IPv6Address(octets[8:24])
+    return address.ipv4_mapped or address, port
+
+
+def _ip(text: str) -> IpAddress:
+    """Return an address as `getsockname` spells it, IPv4 in IPv6 unwrapped."""
+    if ":" not in text:
+        return IPv4Address(text)
+    address = IPv6Address(text.partition("%")[0])
+    return address.ipv4_mapped or address

@@ -1,0 +1,197 @@
+"""Addresses and priorities: ADD_ADDR, REMOVE_ADDR and MP_PRIO (RFC 8684, 3.3.8 and 3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from plait.addresses import IpAddress
+from plait.mptcp.state import Phase
+from plait.tcp.receiver import NEVER
+from plait.units import SECOND, Nanos
+from plait.wire.crypto import same
+from plait.wire.mptcp.add_addr import AddAddr
+from plait.wire.mptcp.mp_prio import MpPrio
+from plait.wire.mptcp.remove_addr import RemoveAddr
+from plait.wire.option import Option
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+
+FIRST_REPEAT: Final = SECOND // 5
+"""Least time before an ADD_ADDR without echo is sent again; doubles (Linux: the RTO)."""
+
+MAX_ID: Final = 255
+
+
+@dataclass(init=False, slots=True)
+class Announcement:
+    """An address of ours that the peer is told of and has not echoed."""
+
+    option: AddAddr
+    tries: int
+    repeat_at: Nanos
+
+    def __init__(self, option: AddAddr) -> None:
+        self.option = option
+        self.tries = 0
+        self.repeat_at = 0
+
+
+class AddressBook:
+    """Address ids of both sides (RFC 8684, 3.2 and 3.4.1): id 0 is the first subflow's address."""
+
+    def __init__(self, local: IpAddress, remote: IpAddress) -> None:
+        self.local: dict[IpAddress, int] = {local: 0}
+        self.remote: dict[int, IpAddress] = {0: remote}
+        self.announcements: dict[int, Announcement] = {}
+        self._last_id = 0
+
+    def local_id(self, address: IpAddress) -> int:
+        """Return the id of a local address; a new address gets a new one."""
+        known = self.local.get(address)
+        if known is None:
+            self._last_id = self._last_id % MAX_ID + 1
+            known = self.local[address] = self._last_id
+        return known
+
+    def next_timeout(self) -> Nanos:
+        """Return when an announcement is to be repeated."""
+        return min((entry.repeat_at for entry in self.announcements.values()), default=NEVER)
+
+
+def on_option(connection: Connection, now: Nanos, subflow: Subflow, option: Option) -> None:
+    """Apply an option of path management."""
+    if isinstance(option, AddAddr):
+        if option.echo:
+            _on_echo(connection, option)
+        else:
+            _on_add_addr(connection, subflow, option)
+    elif isinstance(option, RemoveAddr):
+        _on_remove_addr(connection, option)
+    elif isinstance(option, MpPrio):
+        connection.counters.mp_prio_rx += 1
+        subflow.backup = option.backup
+
+
+def _on_echo(connection: Connection, option: AddAddr) -> None:
+    """The peer heard of our address: stop repeating it."""
+    connection.counters.echo_add += 1
+    waiting = connection.addresses.announcements.get(option.address_id)
+    if waiting is not None and waiting.option.address == option.address:
+        del connection.addresses.announcements[option.address_id]
+
+
+def _on_add_addr(connection: Connection, subflow: Subflow, option: AddAddr) -> None:
+    """Check, echo and remember an address of the peer (RFC 8684, 3.4.1)."""
+    expected = connection.keys.advertised_hmac(option.address_id, option.address, option.port)
+    if option.hmac is None or not same(option.hmac, expected):
+        return
+    connection.counters.add_addr += 1
+    book = connection.addresses
+    known = book.remote.get(option.address_id)
+    if known is not None and known != option.address:
+        return
+    connection.counters.echo_add_tx += 1
+    echo = AddAddr(
+        address_id=option.address_id, address=option.address, port=option.port, echo=True
+    )
+    subflow.signals.append((echo,))
+    if known is None and len(book.remote) >= connection.settings.max_addresses:
+        connection.counters.add_addr_drop += 1
+        return
+    book.remote[option.address_id] = option.address
+    if reachable(connection, option.address):
+        connection.perform(
+            connection.path_manager.on_address_advertised(
+                connection.view(), option.address, option.address_id, option.port
+            )
+        )
+
+
+def reachable(connection: Connection, address: IpAddress) -> bool:
+    """Return whether a connection to an advertised address makes sense."""
+    return not (
+        address.is_multicast
+        or address.is_unspecified
+        or address.is_loopback
+        or address in connection.local_addresses
+        or int(address) == (1 << address.max_prefixlen) - 1
+    )
+
+
+def _on_remove_addr(connection: Connection, option: RemoveAddr) -> None:
+    """Close what uses the address; ids nobody knows are ignored (RFC 8684, 3.4.2)."""
+    for address_id in option.address_ids:
+        connection.counters.rm_addr += 1
+        if connection.addresses.remote.pop(address_id, None) is None:
+            continue
+        for subflow in connection.subflows:
+            if subflow.remote_id == address_id and subflow.alive and not _last(connection, subflow):
+                connection.counters.rm_subflow += 1
+                connection.retire(subflow)
+        connection.perform(
+            connection.path_manager.on_address_removed(connection.view(), address_id)
+        )
+
+
+def _last(connection: Connection, subflow: Subflow) -> bool:
+    """Return whether no other subflow could carry the data."""
+    return not any(other.can_send and other is not subflow for other in connection.subflows)
+
+
+def announce(connection: Connection, address: IpAddress, port: int) -> None:
+    """Tell the peer of a local address until it echoes."""
+    address_id = connection.addresses.local_id(address)
+    hmac = connection.keys.advertising_hmac(address_id, address, port)
+    option = AddAddr(address_id=address_id, address=address, port=port, hmac=hmac)
+    connection.addresses.announcements[address_id] = Announcement(option)
+
+
+def withdraw(connection: Connection, address: IpAddress) -> None:
+    """Tell the peer that a local address is gone, on a subflow that does not use it."""
+    address_id = connection.addresses.local.pop(address, None)
+    if address_id is None:
+        return
+    connection.addresses.announcements.pop(address_id, None)
+    for subflow in connection.subflows:
+        if subflow.alive and subflow.path.local == address:
+            connection.retire(subflow)
+    carrier = _carrier(connection)
+    if carrier is not None:
+        connection.counters.rm_addr_tx += 1
+        carrier.signals.append((RemoveAddr((address_id,)),))
+
+
+def set_backup(connection: Connection, subflow: Subflow, backup: bool) -> None:
+    """Ask the peer to spare this subflow, or to use it again (RFC 8684, 3.3.8)."""
+    connection.counters.mp_prio_tx += 1
+    subflow.signals.append((MpPrio(backup),))
+
+
+def send_due(connection: Connection, now: Nanos) -> None:
+    """Queue the announcements that are due; give up after some tries."""
+    book = connection.addresses
+    for address_id, entry in list(book.announcements.items()):
+        if entry.repeat_at > now:
+            continue
+        carrier = _carrier(connection)
+        if carrier is None:
+            entry.repeat_at = now + FIRST_REPEAT
+            continue
+        if entry.tries >= connection.settings.add_addr_tries:
+            del book.announcements[address_id]
+            continue
+        connection.counters.add_addr_tx += 1
+        carrier.signals.append((entry.option,))
+        rto = max(carrier.tcp.sender.rtt.rto, FIRST_REPEAT)
+        entry.repeat_at = now + (rto << entry.tries)
+        entry.tries += 1
+
+
+def _carrier(connection: Connection) -> Subflow | None:
+    """Return the subflow to signal on."""
+    active = [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
+    answering = [subflow for subflow in active if not subflow.stale]
+    return next(iter(answering or active), None)

@@ -1,0 +1,138 @@
+"""Ending a connection: DATA_FIN, MP_FASTCLOSE and MP_FAIL (RFC 8684, 3.3.3, 3.5 and 3.7).
+
+Subflows are closed with FINs only once both DATA_FINs are acknowledged, as Linux does: a subflow
+that closed early could carry nothing of the other direction any more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp import fallback
+from plait.mptcp.state import Input, Mode, Phase, State, step
+from plait.tcp.receiver import NEVER
+from plait.tcp.state import State as TcpState
+from plait.wire.crypto import same
+from plait.wire.mptcp.mp_fail import MpFail
+from plait.wire.mptcp.mp_fastclose import MpFastclose
+from plait.wire.mptcp.mp_tcprst import UNSPECIFIED, MpTcprst
+from plait.wire.segment import Segment
+from plait.wire.seq import wrap64
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+
+def close(connection: Connection) -> None:
+    """End our direction once all that was written is sent."""
+    if connection.sender.fin_queued:
+        return
+    connection.sender.fin_queued = True
+    connection.state = step(connection.state, Input.CLOSE)
+
+
+def _advance(connection: Connection, now: Nanos, given: Input) -> None:
+    connection.state = step(connection.state, given)
+    if connection.state is not State.TIME_WAIT:
+        return
+    for subflow in connection.subflows:
+        if subflow.alive:
+            subflow.tcp.close()
+            if subflow.tcp.state is TcpState.CLOSED:
+                connection.on_subflow_ended(now, subflow)
+    if not any(subflow.alive for subflow in connection.subflows):
+        connection.state = step(connection.state, Input.SUBFLOWS_CLOSED)
+
+
+def on_data_fin(connection: Connection, subflow: Subflow, position: int) -> None:
+    """Note where the peer's stream ends; it is acknowledged once all before it is here."""
+    if connection.receiver.fin_at < 0 and position >= connection.receiver.reassembly.next:
+        connection.receiver.fin_at = position
+    subflow.tcp.receiver.ack_now = True
+
+
+def settle(connection: Connection, now: Nanos) -> None:
+    """Take the steps that data and acknowledgments have made possible."""
+    if connection.receiver.ended and connection.state in (
+        State.ESTABLISHED,
+        State.FIN_WAIT_1,
+        State.FIN_WAIT_2,
+    ):
+        for subflow in connection.subflows:
+            if subflow.phase is Phase.ACTIVE:
+                subflow.tcp.receiver.ack_now = True
+        _advance(connection, now, Input.DATA_FIN_RECEIVED)
+    if connection.sender.fin_acked and connection.state in (
+        State.FIN_WAIT_1,
+        State.CLOSING,
+        State.LAST_ACK,
+    ):
+        connection.data_fin_at = NEVER
+        _advance(connection, now, Input.DATA_FIN_ACKED)
+    if connection.sender.fin_sendable:
+        _send_data_fin(connection, now)
+
+
+def _send_data_fin(connection: Connection, now: Nanos) -> None:
+    """Put the DATA_FIN on every subflow, and again on a doubling timer (RFC 8684, 3.3.3)."""
+    if connection.mode is Mode.TCP:
+        connection.subflows[0].tcp.close()
+        return
+    if connection.data_fin_at != NEVER and connection.data_fin_at > now:
+        return
+    active = [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
+    for subflow in active:
+        subflow.data_fin_due = True
+    rto = max((subflow.tcp.sender.rtt.rto for subflow in active), default=0)
+    connection.data_fin_at = now + (rto << min(connection.data_fin_tries, 6)) if active else NEVER
+    connection.data_fin_tries += 1
+
+
+def follow_tcp(connection: Connection, subflow: Subflow) -> None:
+    """After fall-back FINs end the stream (RFC 8684, 3.7)."""
+    tcp = subflow.tcp
+    if tcp.receiver.rcv_nxt > tcp.receiver.reassembly.next and connection.receiver.fin_at < 0:
+        connection.receiver.fin_at = connection.receiver.reassembly.next
+    if tcp.state in (TcpState.FIN_WAIT_2, TcpState.TIME_WAIT) or (
+        tcp.state is TcpState.CLOSED and tcp.failure is None and tcp.sender.fin_queued
+    ):
+        connection.sender.on_ack(connection.sender.buffer.stop + 1)
+
+
+def fastclose(connection: Connection) -> None:
+    """Abort everything: RST with the peer's key on every subflow (RFC 8684, 3.5)."""
+    options: tuple[MpFastclose | MpTcprst, ...] = ()
+    if connection.mode is Mode.MPTCP and connection.keys.remote:
+        connection.counters.mp_fastclose_tx += 1
+        options = (MpFastclose(connection.keys.remote), MpTcprst(UNSPECIFIED))
+    for subflow in connection.subflows:
+        if subflow.alive:
+            subflow.tcp.abort(options)
+
+
+def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
+    """Abort if the segment carries MP_FASTCLOSE with our key; any other is ignored."""
+    for option in segment.options:
+        if isinstance(option, MpFastclose) and same(option.key, connection.keys.local):
+            connection.counters.mp_fastclose_rx += 1
+            for subflow in connection.subflows:
+                if subflow.alive:
+                    subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+            connection.on_reset(now)
+            return True
+    return False
+
+
+def on_fail(connection: Connection, now: Nanos, subflow: Subflow, option: MpFail) -> None:
+    """The peer saw a checksum fail: answer in kind and revert to TCP (RFC 8684, 3.7)."""
+    connection.counters.mp_fail_rx += 1
+    if not fallback.possible(connection):
+        return
+    receiver = connection.receiver
+    connection.send_fail(
+        subflow, MpFail(wrap64(receiver.reassembly.next, connection.keys.remote_idsn))
+    )
+    connection.infinite_due = True
+    fallback.fall_back(connection, "the peer saw a DSS checksum fail")

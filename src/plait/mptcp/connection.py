@@ -1,0 +1,398 @@
+"""One connection: a stream over one or more subflows, or over plain TCP after fall-back.
+
+This class holds state and dispatches.  `incoming` reads segments, `outgoing` makes them; the
+handshakes are in `handshake` and `joining`, addresses in `advertising`, the end in `closing`, the
+way back to TCP in `fallback`, repair after failures in `reinjection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from plait.addresses import IpAddress, Path
+from plait.buffers import Buffer
+from plait.congestion import controllers
+from plait.mptcp import advertising, closing, handshake, incoming, joining, outgoing, reinjection
+from plait.mptcp.advertising import AddressBook
+from plait.mptcp.info import ConnectionInfo
+from plait.mptcp.keys import Keys
+from plait.mptcp.receiver import StreamReceiver
+from plait.mptcp.sender import StreamSender
+from plait.mptcp.settings import ConnectionSettings
+from plait.mptcp.snapshot import snapshot
+from plait.mptcp.state import Input, Mode, Phase, State, step
+from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
+from plait.pathing import path_managers
+from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
+from plait.scheduling import schedulers
+from plait.tcp.connection import Failure, TcpConnection
+from plait.tcp.receiver import NEVER
+from plait.tcp.state import State as TcpState
+from plait.trace.counters import Counters
+from plait.units import Nanos, Octets
+from plait.wire.crypto import Entropy
+from plait.wire.mptcp.mp_capable import MpCapableSyn
+from plait.wire.mptcp.mp_fail import MpFail
+from plait.wire.mptcp.mp_join import MpJoinSyn
+from plait.wire.mptcp.mp_tcprst import MpTcprst
+from plait.wire.segment import SYN, Segment
+
+DSS_ROOM: Final = 28
+"""Octets of each data segment kept for the largest DSS."""
+
+IP_AND_TCP: Final = {4: 40, 6: 60}
+"""Octets of the IP and TCP headers without options, by IP version."""
+
+
+class Connection:
+    """State of one connection; positions in the stream count from the IDSNs."""
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        counters: Counters,
+        entropy: Entropy,
+        key: bytes,
+        local_addresses: Sequence[IpAddress],
+        *,
+        initiator: bool,
+    ) -> None:
+        """Make a connection without subflows.
+
+        Args:
+            settings: Limits, switches and names of plug-ins.
+            counters: Those of the host.
+            entropy: That of the host.
+            key: Our key, 8 octets, whose token no other connection of the host has.
+            local_addresses: Addresses of the host at this time.
+            initiator: This host sends the first SYN.
+        """
+        self.settings = settings
+        self.counters = counters
+        self.entropy = entropy
+        self.keys = Keys(key)
+        self.initiator = initiator
+        self.mode = Mode.MPTCP if settings.mptcp else Mode.TCP
+        self.state = State.OPENING
+        self.confirmed = False
+        """The peer has shown that it speaks Multipath TCP on this connection."""
+
+        self.checksum = settings.checksum
+        self.join_initial = True
+        """The peer allows joins to its initial address (flag C)."""
+
+        self.fallback_reason: str | None = None if settings.mptcp else "Multipath TCP is off"
+        self.sender = StreamSender(settings.send_buffer)
+        self.receiver = StreamReceiver(settings.receive_buffer)
+        self.subflows: list[Subflow] = []
+        self.scheduler = schedulers.find(settings.scheduler)()
+        self.path_manager = path_managers.find(settings.path_manager)()
+        self.local_addresses = list(local_addresses)
+        self.joins: list[OpenSubflow] = []
+        """Subflows the path manager wants; the host gives them ports."""
+
+        self.failure: Failure | None = None
+        self.receive_offset: Octets = 0
+        self.send_offset: Octets = 0
+        """After fall-back: stream position less subflow position, of either direction."""
+
+        self.infinite_due = False
+        self.reinjected = False
+        self.changed: list[Subflow] = []
+        """Subflows that came up or ended since the host looked."""
+
+        self.data_fin_at: Nanos = NEVER
+        self.data_fin_tries = 0
+        self.data_rto_at: Nanos = NEVER
+        self.lonely_until: Nanos = NEVER
+        """When a connection without subflows is given up."""
+
+        self.addresses: AddressBook
+
+    # ---- subflows
+
+    def _subflow(
+        self, path: Path, iss: int, mtu: Octets, *, first: bool, initiator: bool
+    ) -> Subflow:
+        tcp_settings = self.settings.tcp
+        mss = mtu - IP_AND_TCP[path.local.version]
+        controller = controllers.find(tcp_settings.congestion)(mss)
+        tcp = TcpConnection(path.flow_out(), iss, mss, tcp_settings, controller)
+        if self.mode is Mode.MPTCP:
+            tcp.option_room = DSS_ROOM
+            tcp.receiver.window = self.settings.receive_buffer
+        subflow = Subflow(len(self.subflows), path, tcp, first=first, initiator=initiator)
+        self.subflows.append(subflow)
+        return subflow
+
+    def open(self, now: Nanos, path: Path, iss: int, mtu: Octets) -> Subflow:
+        """Begin the first subflow as initiator."""
+        subflow = self._subflow(path, iss, mtu, first=True, initiator=True)
+        self.addresses = AddressBook(path.local, path.remote)
+        if self.mode is Mode.MPTCP:
+            subflow.tcp.syn_options = (handshake.offer(self),)
+            subflow.tcp.syn_option_tries = self.settings.mptcp_syn_tries
+        subflow.tcp.open(now)
+        return subflow
+
+    def accept(self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment) -> Subflow:
+        """Answer the first SYN as listener."""
+        offer: MpCapableSyn | None = handshake.offered(syn)
+        if offer is None and self.mode is Mode.MPTCP:
+            self.mode = Mode.TCP
+            self.fallback_reason = "no MP_CAPABLE in the SYN"
+        subflow = self._subflow(path, iss, mtu, first=True, initiator=False)
+        self.addresses = AddressBook(path.local, path.remote)
+        if offer is not None and self.mode is Mode.MPTCP:
+            subflow.tcp.syn_options = (handshake.answer(self, offer),)
+        subflow.tcp.accept(now, syn)
+        return subflow
+
+    def join(self, now: Nanos, wish: OpenSubflow, path: Path, iss: int, mtu: Octets) -> Subflow:
+        """Begin a further subflow with MP_JOIN."""
+        subflow = self._subflow(path, iss, mtu, first=False, initiator=True)
+        subflow.local_id = self.addresses.local_id(path.local)
+        subflow.remote_id = wish.remote_id
+        subflow.tcp.syn_options = (joining.request(self, subflow, wish.backup),)
+        subflow.tcp.open(now)
+        return subflow
+
+    def accept_join(
+        self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, option: MpJoinSyn
+    ) -> Subflow | None:
+        """Answer an MP_JOIN; None if this connection takes no further subflow."""
+        live = sum(1 for subflow in self.subflows if subflow.alive)
+        if self.mode is Mode.TCP or not self.confirmed or live >= self.settings.max_subflows:
+            self.counters.mp_join_rejected += 1
+            return None
+        subflow = self._subflow(path, iss, mtu, first=False, initiator=False)
+        subflow.local_id = self.addresses.local_id(path.local)
+        subflow.tcp.syn_options = (joining.answer(self, subflow, option),)
+        self.addresses.remote.setdefault(option.address_id, path.remote)
+        subflow.tcp.accept(now, syn)
+        return subflow
+
+    def view(self) -> View:
+        """Return what path managers may know."""
+        paths = tuple(subflow.path for subflow in self.subflows if subflow.alive)
+        first = self.subflows[0].path
+        local = tuple(self.local_addresses)
+        return View(self.initiator, first, paths, local, self.join_initial)
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Do what the path manager answered, within the limits."""
+        if self.mode is Mode.TCP or self.state in (State.TIME_WAIT, State.CLOSED):
+            return
+        live = sum(1 for subflow in self.subflows if subflow.alive) + len(self.joins)
+        for action in actions:
+            if isinstance(action, OpenSubflow):
+                if live < self.settings.max_subflows:
+                    live += 1
+                    self.joins.append(action)
+            elif isinstance(action, Advertise):
+                advertising.announce(self, action.address, action.port)
+            elif isinstance(action, Withdraw):
+                advertising.withdraw(self, action.address)
+
+    def retire(self, subflow: Subflow) -> None:
+        """Close one subflow in order; what it carries goes elsewhere too."""
+        reinjection.reinject_from(self, subflow)
+        subflow.tcp.close()
+
+    def on_local_address(self, address: IpAddress, present: bool) -> None:
+        """An address of the host came or went."""
+        if present and address not in self.local_addresses:
+            self.local_addresses.append(address)
+        elif not present and address in self.local_addresses:
+            self.local_addresses.remove(address)
+        if self.confirmed:
+            self.perform(self.path_manager.on_local_address(self.view(), address, present))
+
+    # ---- receiving
+
+    def receive(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+        """Apply one segment that arrived on one of our paths."""
+        tcp = subflow.tcp
+        opening = subflow.phase is Phase.OPENING
+        subflow.signal_budget = SIGNALS_IN_A_ROW
+        if self.mode is Mode.TCP:
+            tcp.receiver.window = self.receiver.window()
+        accepted = tcp.receive(now, segment)
+        if tcp.failure is not None:
+            if accepted and subflow.alive:
+                self._on_reset_options(now, segment, subflow)
+            self.on_subflow_ended(now, subflow)
+            return
+        if not accepted:
+            return
+        if opening:
+            if tcp.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
+                return
+            self._on_opened(now, subflow, segment)
+            if segment.flags & SYN or not subflow.alive:
+                return
+        incoming.on_segment(self, now, subflow, segment)
+        if tcp.state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
+            self.retire(subflow)
+        elif tcp.state is TcpState.CLOSED:
+            self.on_subflow_ended(now, subflow)
+        closing.settle(self, now)
+
+    def _on_opened(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+        """The TCP handshake of a subflow is complete; look at the MPTCP one."""
+        if not subflow.first:
+            if subflow.initiator:
+                joining.on_syn_ack(self, now, subflow, segment)
+            else:
+                joining.on_third_ack(self, now, subflow, segment)
+            return
+        if self.mode is Mode.MPTCP:
+            if self.initiator:
+                handshake.on_syn_ack(self, segment)
+            else:
+                handshake.on_third_ack(self, segment)
+        self.state = step(self.state, Input.OPENED)
+        if self.sender.fin_queued:
+            self.state = step(self.state, Input.CLOSE)
+        self.sender.on_window(1 + (segment.window << self._shift(subflow, segment)))
+        self.on_subflow_active(subflow)
+        if self.confirmed:
+            self.perform(self.path_manager.on_established(self.view()))
+
+    @staticmethod
+    def _shift(subflow: Subflow, segment: Segment) -> int:
+        return 0 if segment.flags & SYN else subflow.tcp.sender.scale
+
+    def _on_reset_options(self, now: Nanos, segment: Segment, subflow: Subflow) -> None:
+        for option in segment.options:
+            if isinstance(option, MpTcprst):
+                self.counters.mp_rst_rx += 1
+                subflow.reset_reason = option.reason
+        closing.on_fastclose(self, now, segment)
+
+    def on_confirmed(self) -> None:
+        """The peer has proved to speak Multipath TCP: further subflows are allowed."""
+        self.confirmed = True
+        self.perform(self.path_manager.on_established(self.view()))
+
+    def on_subflow_active(self, subflow: Subflow) -> None:
+        """A subflow may carry data."""
+        if subflow.phase in (Phase.OPENING, Phase.PRE_ESTABLISHED):
+            subflow.phase = Phase.ACTIVE
+            self.changed.append(subflow)
+            self.lonely_until = NEVER
+            if self.state is State.TIME_WAIT:
+                subflow.tcp.close()
+
+    def on_subflow_ended(self, now: Nanos, subflow: Subflow) -> None:
+        """A subflow is over; its data goes to others, or the connection waits for one."""
+        if not subflow.alive:
+            return
+        was_open = subflow.phase is Phase.ACTIVE
+        subflow.phase = Phase.CLOSED
+        subflow.join_ack_at = NEVER
+        if was_open:
+            self.changed.append(subflow)
+        reinjection.reinject_from(self, subflow)
+        if subflow.tcp.failure is not None and self.mode is Mode.TCP:
+            self.fail(subflow.tcp.failure)
+        elif subflow.first and not was_open:
+            self.fail(subflow.tcp.failure or Failure.ABORTED)
+        elif not any(other.alive for other in self.subflows):
+            if self.state is State.TIME_WAIT or self.mode is Mode.TCP:
+                self.state = State.CLOSED
+            else:
+                self.lonely_until = now + self.settings.no_subflow_timeout
+
+    def on_reset(self, now: Nanos) -> None:
+        """The peer aborted the connection."""
+        for subflow in self.subflows:
+            self.on_subflow_ended(now, subflow)
+        self.fail(Failure.RESET)
+
+    def fail(self, failure: Failure) -> None:
+        """End with an error, unless the stream had ended in order."""
+        if self.state is State.TIME_WAIT:
+            self.state = State.CLOSED
+        elif self.failure is None:
+            self.failure = failure
+            self.state = State.CLOSED
+
+    def on_data_acked(self, now: Nanos) -> None:
+        """A Data ACK made progress."""
+        self.data_rto_at = NEVER
+        self.data_fin_tries = 0
+
+    def send_fail(self, subflow: Subflow, fail: MpFail) -> None:
+        """Send MP_FAIL on an ACK; this may be the last option the connection sends."""
+        self.counters.mp_fail_tx += 1
+        subflow.farewell = fail
+
+    # ---- the application
+
+    def write(self, data: Buffer) -> Octets:
+        """Take data to send and return how much fitted."""
+        return 0 if self.sender.fin_queued else self.sender.write(data)
+
+    def read(self, now: Nanos, limit: Octets) -> list[Buffer]:
+        """Return data in order; tell the peer when much room came free."""
+        pieces = self.receiver.read(limit)
+        receiver = self.receiver
+        gained = receiver.edge() - receiver.advertised
+        left = receiver.advertised - receiver.reassembly.next
+        if gained >= receiver.capacity // 4 or (left < gained and gained >= receiver.capacity // 8):
+            for subflow in self.subflows:
+                if subflow.phase is Phase.ACTIVE:
+                    subflow.tcp.receiver.ack_now = True
+        return pieces
+
+    def close(self, now: Nanos) -> None:
+        """End our direction of the stream."""
+        closing.close(self)
+        closing.settle(self, now)
+
+    def abort(self, now: Nanos) -> None:
+        """End both directions at once."""
+        closing.fastclose(self)
+        for subflow in self.subflows:
+            self.on_subflow_ended(now, subflow)
+        self.fail(Failure.ABORTED)
+
+    # ---- time and sending
+
+    def transmit(self, now: Nanos, limit: int) -> list[Segment]:
+        """Return what is to leave now, about `limit` segments at most."""
+        return outgoing.transmit(self, now, limit)
+
+    def next_timeout(self) -> Nanos:
+        """Return the next deadline, `NEVER` if there is none."""
+        soonest = min(self.data_fin_at, self.data_rto_at, self.lonely_until)
+        for subflow in self.subflows:
+            if subflow.tcp.state is not TcpState.CLOSED:
+                soonest = min(soonest, subflow.tcp.next_timeout(), subflow.join_ack_at)
+        if self.addresses.announcements:
+            soonest = min(soonest, self.addresses.next_timeout())
+        return soonest
+
+    def handle_timeout(self, now: Nanos) -> None:
+        """Do what is due at `now`."""
+        for subflow in self.subflows:
+            if subflow.tcp.state is TcpState.CLOSED or subflow.tcp.next_timeout() > now:
+                continue
+            fresh = not subflow.stale
+            subflow.tcp.handle_timeout(now)
+            if subflow.tcp.failure is not None or subflow.tcp.state is TcpState.CLOSED:
+                self.on_subflow_ended(now, subflow)
+            elif fresh and subflow.stale:
+                reinjection.on_stale(self, subflow)
+        if self.data_rto_at <= now:
+            reinjection.on_data_timeout(self, now)
+        if self.lonely_until <= now:
+            self.lonely_until = NEVER
+            self.fail(Failure.TIMED_OUT)
+        closing.settle(self, now)
+
+    def info(self) -> ConnectionInfo:
+        """Return a snapshot."""
+        return snapshot(self)

@@ -1,0 +1,62 @@
+"""Fall-back: going on as plain TCP where Multipath TCP cannot (RFC 8684, 3.7).
+
+It is possible as long as the one subflow carries the stream octet for octet: no other subflow ever
+existed, nothing was reinjected, nothing is out of order.  Then stream and subflow positions differ
+by a constant, which is all that the infinite mapping says.  Later only a reset of the subflow is
+left, with MP_TCPRST reason 6.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp.state import Mode
+from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MpTcprst
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+
+def possible(connection: Connection) -> bool:
+    """Return whether stream and subflow still run in step."""
+    return (
+        len(connection.subflows) == 1
+        and not connection.reinjected
+        and connection.receiver.reassembly.buffered == 0
+    )
+
+
+def fall_back(connection: Connection, reason: str) -> None:
+    """Go on as plain TCP, for good."""
+    if connection.mode is Mode.TCP:
+        return
+    subflow = connection.subflows[0]
+    connection.mode = Mode.TCP
+    connection.fallback_reason = reason
+    connection.receive_offset = connection.receiver.reassembly.next - subflow.consumed
+    connection.send_offset = connection.sender.snd_nxt - subflow.tcp.sender.stop
+    connection.sender.reinject.clear()
+    subflow.signals.clear()
+    subflow.data_fin_due = False
+    subflow.tcp.option_room = 0
+    subflow.tcp.update_mss()
+    for run in subflow.tcp.sender.runs:
+        run.dss = None
+        run.options = ()
+
+
+def fall_back_or_reset(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:
+    """Fall back if that is possible; otherwise give the subflow up."""
+    if possible(connection):
+        fall_back(connection, reason)
+    else:
+        reset(connection, now, subflow, MIDDLEBOX_INTERFERENCE)
+
+
+def reset(connection: Connection, now: Nanos, subflow: Subflow, reason: int) -> None:
+    """Give a subflow up with RST and MP_TCPRST (RFC 8684, 3.6)."""
+    connection.counters.mp_rst_tx += 1
+    subflow.tcp.abort((MpTcprst(reason=reason),))
+    connection.on_subflow_ended(now, subflow)

@@ -1,0 +1,149 @@
+"""MP_CAPABLE: making the first subflow's connection a Multipath TCP one (RFC 8684, 3.1).
+
+The initiator's key travels on the third ACK, and again on the first data, until the peer proves by
+an MPTCP option of its own that it has it: the connection is then *confirmed*.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp import fallback
+from plait.mptcp.mapping import Mapping
+from plait.mptcp.state import Mode
+from plait.wire.mptcp.dss import Dss
+from plait.wire.mptcp.mp_capable import (
+    CHECKSUM_REQUIRED,
+    CRYPTO,
+    DENY_JOIN_ID0,
+    EXTENSIBILITY,
+    HMAC_SHA256,
+    MpCapableAck,
+    MpCapableData,
+    MpCapableSyn,
+    MpCapableSynAck,
+)
+from plait.wire.segment import Segment
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+
+VERSION = 1
+
+
+def offer(connection: Connection) -> MpCapableSyn:
+    """Return the option for our SYN."""
+    connection.counters.mp_capable_syn_tx += 1
+    return MpCapableSyn(version=VERSION, flags=_flags(connection.checksum))
+
+
+def _flags(checksum: bool) -> int:
+    return HMAC_SHA256 | (CHECKSUM_REQUIRED if checksum else 0)
+
+
+def offered(segment: Segment) -> MpCapableSyn | None:
+    """Return the offer of a SYN if a version 1 listener can take it.
+
+    A later version is answered with ours.  An option with flag B, or without a crypto algorithm we
+    know, is ignored, and so is a SYN with more than one option for Multipath TCP.
+    """
+    found = [option for option in segment.options if isinstance(option, MpCapableSyn)]
+    if len(found) != 1 or found[0].version < VERSION:
+        return None
+    flags = found[0].flags
+    return found[0] if flags & HMAC_SHA256 and not flags & EXTENSIBILITY else None
+
+
+def answer(connection: Connection, syn: MpCapableSyn) -> MpCapableSynAck:
+    """Return the option for our SYN/ACK and settle what the SYN says."""
+    connection.counters.mp_capable_syn_rx += 1
+    connection.checksum = connection.checksum or bool(syn.flags & CHECKSUM_REQUIRED)
+    connection.join_initial = not syn.flags & DENY_JOIN_ID0
+    return MpCapableSynAck(
+        version=VERSION, flags=_flags(connection.checksum), sender_key=connection.keys.local
+    )
+
+
+def on_syn_ack(connection: Connection, segment: Segment) -> None:
+    """Take the peer's key from its SYN/ACK, or fall back."""
+    for option in segment.options:
+        if isinstance(option, MpCapableSynAck) and _usable(option):
+            connection.counters.mp_capable_syn_ack_rx += 1
+            connection.keys.learn(option.sender_key)
+            connection.checksum = connection.checksum or bool(option.flags & CHECKSUM_REQUIRED)
+            connection.join_initial = not option.flags & DENY_JOIN_ID0
+            return
+    if connection.subflows[0].tcp.syn_count > connection.settings.mptcp_syn_tries:
+        connection.counters.mp_capable_syn_tx_drop += 1
+        fallback.fall_back(connection, "SYNs with MP_CAPABLE went unanswered")
+        return
+    connection.counters.mp_capable_fallback_syn_ack += 1
+    fallback.fall_back(connection, "no MP_CAPABLE in the SYN/ACK")
+
+
+def _usable(option: MpCapableSynAck) -> bool:
+    return (
+        option.version == VERSION
+        and option.flags & CRYPTO == HMAC_SHA256
+        and not option.flags & EXTENSIBILITY
+    )
+
+
+def on_third_ack(connection: Connection, segment: Segment) -> None:
+    """Take the initiator's key from the ACK of our SYN/ACK, or fall back."""
+    for option in segment.options:
+        if isinstance(option, MpCapableAck | MpCapableData) and _echoes(connection, option):
+            connection.counters.mp_capable_ack_rx += 1
+            connection.keys.learn(option.sender_key)
+            connection.checksum = connection.checksum or bool(option.flags & CHECKSUM_REQUIRED)
+            connection.confirmed = True
+            return
+    connection.counters.mp_capable_fallback_ack += 1
+    fallback.fall_back(connection, "no MP_CAPABLE in the third ACK")
+
+
+def _echoes(connection: Connection, option: MpCapableAck | MpCapableData) -> bool:
+    return option.version == VERSION and option.receiver_key == connection.keys.local
+
+
+def repeat_keys(connection: Connection) -> MpCapableAck:
+    """Return the option of a pure ACK while the peer has not confirmed."""
+    return MpCapableAck(
+        version=VERSION,
+        flags=_flags(connection.checksum),
+        sender_key=connection.keys.local,
+        receiver_key=connection.keys.remote,
+    )
+
+
+def map_first_data(connection: Connection, length: int, checksum: int) -> MpCapableData:
+    """Return the option that carries keys and the first mapping at once."""
+    return MpCapableData(
+        version=VERSION,
+        flags=_flags(connection.checksum),
+        sender_key=connection.keys.local,
+        receiver_key=connection.keys.remote,
+        length=length,
+        checksum=checksum,
+    )
+
+
+def mapping_of(option: MpCapableData) -> Mapping:
+    """Return the mapping that MP_CAPABLE with data implies: DSN and SSN 1."""
+    return Mapping(1, 1, option.length, option.length, option.checksum)
+
+
+def confirm(connection: Connection, subflow: Subflow, segment: Segment, dss: Dss | None) -> None:
+    """Note the first sign that the peer speaks Multipath TCP, or that it does not.
+
+    An ACK of our data without a Data ACK, or data without a mapping, ends it (RFC 8684, 3.7).
+    """
+    if connection.mode is not Mode.MPTCP:
+        return
+    if dss is not None or segment.options:
+        connection.on_confirmed()
+    elif segment.length or subflow.tcp.sender.snd_una > 1:
+        connection.counters.mp_capable_data_fallback += 1
+        connection.infinite_due = True
+        fallback.fall_back(connection, "the peer's first segment has no MPTCP option")

@@ -1,0 +1,242 @@
+"""What a segment means to the connection: options first, then payload by its mapping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.buffers import Pieces
+from plait.mptcp import advertising, closing, fallback, handshake, joining
+from plait.mptcp.mapping import Mapping, Verdict
+from plait.mptcp.state import Mode, Phase
+from plait.wire.checksum import dss_checksum_ok
+from plait.wire.mptcp.dss import (
+    DATA_ACK,
+    DATA_ACK_8,
+    DATA_FIN,
+    DSN_8,
+    MAPPING,
+    Dss,
+)
+from plait.wire.mptcp.mp_capable import MpCapableData
+from plait.wire.mptcp.mp_fail import MpFail
+from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
+from plait.wire.segment import Segment
+from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap64
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+
+def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+    """Apply an acceptable segment of an open subflow."""
+    if connection.mode is Mode.TCP:
+        _on_plain(connection, now, subflow)
+        return
+    dss = segment.dss
+    if not connection.confirmed and subflow.first:
+        handshake.confirm(connection, subflow, segment, dss)
+        if connection.mode is not Mode.MPTCP:
+            _on_plain(connection, now, subflow)
+            return
+    if dss is not None:
+        _on_dss(connection, now, subflow, segment, dss)
+    if segment.options:
+        _on_options(connection, now, subflow, segment)
+    if subflow.phase is Phase.PRE_ESTABLISHED:
+        joining.on_fourth_ack(connection, subflow)
+    if segment.length and subflow.alive:
+        _drain(connection, now, subflow, bare=dss is None and not segment.options)
+
+
+def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Carry subflow octets and acknowledgments over to the stream, position by position."""
+    tcp = subflow.tcp
+    length = subflow.collect()
+    if length:
+        dsn = subflow.consumed + connection.receive_offset
+        connection.receiver.insert(dsn, subflow.take(length), length)
+    sender = connection.sender
+    acked = min(tcp.sender.snd_una, tcp.sender.stop) + connection.send_offset
+    if sender.on_ack(acked):
+        connection.on_data_acked(now)
+    sender.on_window(tcp.sender.snd_una + tcp.sender.snd_wnd + connection.send_offset)
+    closing.follow_tcp(connection, subflow)
+
+
+def _on_dss(
+    connection: Connection, now: Nanos, subflow: Subflow, segment: Segment, dss: Dss
+) -> None:
+    flags = dss.flags
+    if flags & DATA_ACK:
+        _on_data_ack(connection, now, subflow, segment, dss)
+    if not flags & MAPPING or not subflow.alive:
+        return
+    last = subflow.last_dss
+    if (
+        last is not None
+        and last.ssn == dss.ssn
+        and last.dsn == dss.dsn
+        and last.length == dss.length
+        and last.flags & DATA_FIN == flags & DATA_FIN
+    ):
+        if flags & DATA_FIN and dss.length == 1:
+            subflow.tcp.receiver.ack_now = True  # a DATA_FIN that is repeated was not acknowledged
+        return
+    subflow.last_dss = dss
+    _on_mapping(connection, now, subflow, dss)
+
+
+def _on_data_ack(
+    connection: Connection, now: Nanos, subflow: Subflow, segment: Segment, dss: Dss
+) -> None:
+    sender = connection.sender
+    idsn = connection.keys.local_idsn
+    if dss.flags & DATA_ACK_8:
+        ack = unwrap64(dss.data_ack, idsn, sender.snd_una)
+    else:
+        ack = unwrap_low32(dss.data_ack, idsn, sender.snd_una)
+    if ack > sender.buffer.stop + 1:
+        return
+    if sender.on_ack(ack):
+        connection.on_data_acked(now)
+    sender.on_window(ack + (segment.window << subflow.tcp.sender.scale))
+
+
+def _on_mapping(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) -> None:
+    """Note a mapping and the DATA_FIN at its end."""
+    receiver = connection.receiver
+    idsn = connection.keys.remote_idsn
+    near = receiver.reassembly.next
+    if dss.flags & DSN_8:
+        dsn = unwrap64(dss.dsn, idsn, near)
+    else:
+        dsn = unwrap_low32(dss.dsn, idsn, near)
+    if dss.length == 0:
+        _on_infinite_mapping(connection, now, subflow)
+        return
+    if (dss.checksum >= 0) != connection.checksum and dss.length > 1:
+        fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
+        return
+    length = dss.length
+    if dss.flags & DATA_FIN:
+        length -= 1
+        closing.on_data_fin(connection, subflow, dsn + length)
+    if length == 0:
+        return
+    ssn = unwrap32(dss.ssn, 0, subflow.consumed)
+    mapping = Mapping(dsn, ssn, length, dss.length, dss.checksum)
+    _declare(connection, now, subflow, mapping)
+
+
+def _declare(connection: Connection, now: Nanos, subflow: Subflow, mapping: Mapping) -> None:
+    verdict = subflow.mappings.add(mapping, subflow.consumed)
+    if verdict is Verdict.CONFLICT:
+        connection.counters.dss_not_matching += 1
+        fallback.fall_back_or_reset(connection, now, subflow, "contradictory mappings")
+
+
+def _on_infinite_mapping(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """The peer goes on as plain TCP (RFC 8684, 3.7)."""
+    connection.counters.infinite_map_rx += 1
+    if fallback.possible(connection):
+        fallback.fall_back(connection, "the peer sent an infinite mapping")
+        _on_plain(connection, now, subflow)
+    else:
+        fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
+
+
+def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+    """Apply everything but the DSS."""
+    for option in segment.options:
+        if isinstance(option, MpCapableData):
+            if subflow.first:
+                _declare(connection, now, subflow, handshake.mapping_of(option))
+        elif isinstance(option, MpFail):
+            closing.on_fail(connection, now, subflow, option)
+        elif isinstance(option, MpTcprst):
+            continue
+        else:
+            advertising.on_option(connection, now, subflow, option)
+    if closing.on_fastclose(connection, now, segment):
+        return
+    if subflow.phase is Phase.ACTIVE:
+        joining.on_repeated_ack(subflow, segment)
+
+
+def _drain(connection: Connection, now: Nanos, subflow: Subflow, bare: bool) -> None:
+    """Move the subflow's octets to their places in the stream, as far as mappings tell them."""
+    waiting = subflow.collect()
+    while waiting > 0:
+        mapping = subflow.mappings.find(subflow.consumed)
+        if mapping is None:
+            resume = subflow.mappings.next_start(subflow.consumed)
+            if resume is not None and resume < subflow.consumed + waiting:
+                waiting -= resume - subflow.consumed
+                subflow.take(resume - subflow.consumed)  # never acknowledged; it comes again
+                continue
+            if bare or connection.receiver.rcv_nxt == 1:
+                _on_unmapped(connection, now, subflow)
+            break
+        if connection.checksum and waiting < mapping.length:
+            break
+        start = subflow.consumed
+        length = min(waiting, mapping.ssn + mapping.length - start)
+        pieces = subflow.take(length)
+        waiting -= length
+        if connection.checksum and not _intact(connection, mapping, pieces):
+            if not _on_corrupt(connection, now, subflow, mapping, pieces):
+                return
+            continue
+        _deliver(connection, mapping.dsn + start - mapping.ssn, pieces, length)
+    subflow.mappings.release(subflow.consumed)
+
+
+def _intact(connection: Connection, mapping: Mapping, pieces: Pieces) -> bool:
+    dsn = wrap64(mapping.dsn, connection.keys.remote_idsn)
+    return dss_checksum_ok(dsn, mapping.ssn, mapping.dll, pieces, mapping.checksum)
+
+
+def _deliver(connection: Connection, dsn: int, pieces: Pieces, length: int) -> None:
+    receiver = connection.receiver
+    counters = connection.counters
+    if dsn > receiver.reassembly.next:
+        counters.ofo_queue += 1
+    new = receiver.insert(dsn, pieces, length)
+    if new < length:
+        if dsn + length > receiver.edge():
+            counters.no_dss_in_window += 1
+        else:
+            counters.duplicate_data += 1
+
+
+def _on_unmapped(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Payload without a mapping: fall back, or give the subflow up (RFC 8684, 3.7)."""
+    connection.counters.dss_fallback += 1
+    fallback.fall_back_or_reset(connection, now, subflow, "data without a mapping")
+    if connection.mode is Mode.TCP:
+        _on_plain(connection, now, subflow)
+
+
+def _on_corrupt(
+    connection: Connection, now: Nanos, subflow: Subflow, mapping: Mapping, pieces: Pieces
+) -> bool:
+    """A checksum failed (RFC 8684, 3.7); return whether the subflow goes on.
+
+    On the only subflow the octets are what the path makes of the stream: tell the peer by MP_FAIL
+    and go on as plain TCP from them, as TCP itself would have.  With others, reset this one; the
+    data was never acknowledged and comes again.
+    """
+    connection.counters.data_csum_err += 1
+    fail = MpFail(wrap64(mapping.dsn, connection.keys.remote_idsn))
+    if not fallback.possible(connection):
+        connection.counters.mp_fail_tx += 1
+        subflow.tcp.abort((fail, MpTcprst(MIDDLEBOX_INTERFERENCE)))
+        connection.on_subflow_ended(now, subflow)
+        return False
+    _deliver(connection, mapping.dsn, pieces, mapping.length)
+    connection.send_fail(subflow, fail)
+    fallback.fall_back(connection, "a DSS checksum failed")
+    _on_plain(connection, now, subflow)
+    return False

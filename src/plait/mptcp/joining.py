@@ -1,0 +1,99 @@
+"""MP_JOIN: adding a subflow to a connection, in both roles (RFC 8684, 3.2)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp import fallback
+from plait.mptcp.state import Phase
+from plait.tcp.receiver import NEVER
+from plait.wire.crypto import ACK_HMAC_OCTETS, SYN_ACK_HMAC_OCTETS, same
+from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
+from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC
+from plait.wire.segment import Segment
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+
+def request(connection: Connection, subflow: Subflow, backup: bool) -> MpJoinSyn:
+    """Return the option for our SYN."""
+    connection.counters.mp_join_syn_tx += 1
+    subflow.local_nonce = connection.entropy.uint32()
+    return MpJoinSyn(
+        token=connection.keys.remote_token,
+        nonce=subflow.local_nonce,
+        address_id=subflow.local_id,
+        backup=backup,
+    )
+
+
+def answer(connection: Connection, subflow: Subflow, syn: MpJoinSyn) -> MpJoinSynAck:
+    """Return the option for our SYN/ACK and take what the SYN says."""
+    connection.counters.mp_join_syn_rx += 1
+    subflow.remote_id = syn.address_id
+    subflow.remote_nonce = syn.nonce
+    subflow.backup = syn.backup
+    subflow.local_nonce = connection.entropy.uint32()
+    hmac = connection.keys.sent_hmac(subflow.local_nonce, subflow.remote_nonce)
+    return MpJoinSynAck(
+        hmac=hmac[:SYN_ACK_HMAC_OCTETS], nonce=subflow.local_nonce, address_id=subflow.local_id
+    )
+
+
+def on_syn_ack(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+    """Verify the listener's HMAC; answer with ours or with RST."""
+    for option in segment.options:
+        if isinstance(option, MpJoinSynAck):
+            connection.counters.mp_join_syn_ack_rx += 1
+            expected = connection.keys.expected_hmac(subflow.local_nonce, option.nonce)
+            if same(option.hmac, expected[:SYN_ACK_HMAC_OCTETS]):
+                subflow.remote_nonce = option.nonce
+                subflow.remote_id = option.address_id
+                subflow.backup = option.backup
+                subflow.phase = Phase.PRE_ESTABLISHED
+                schedule_ack(subflow, now)
+                return
+            connection.counters.mp_join_syn_ack_hmac_failure += 1
+    fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
+
+
+def schedule_ack(subflow: Subflow, now: Nanos) -> None:
+    """Send the MP_JOIN ACK now and plan to repeat it until it is acknowledged."""
+    subflow.tcp.receiver.ack_now = True
+    subflow.join_ack_at = now + subflow.tcp.sender.rtt.backed_off(subflow.join_ack_tries)
+    subflow.join_ack_tries += 1
+
+
+def third_ack(connection: Connection, subflow: Subflow) -> MpJoinAck:
+    """Return the option that proves us to the listener."""
+    hmac = connection.keys.sent_hmac(subflow.local_nonce, subflow.remote_nonce)
+    return MpJoinAck(hmac[:ACK_HMAC_OCTETS])
+
+
+def on_third_ack(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
+    """Verify the initiator's HMAC; acknowledge at once or send RST."""
+    for option in segment.options:
+        if isinstance(option, MpJoinAck):
+            connection.counters.mp_join_ack_rx += 1
+            expected = connection.keys.expected_hmac(subflow.local_nonce, subflow.remote_nonce)
+            if same(option.hmac, expected[:ACK_HMAC_OCTETS]):
+                subflow.tcp.receiver.ack_now = True
+                connection.on_subflow_active(subflow)
+                return
+            connection.counters.mp_join_ack_hmac_failure += 1
+    fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
+
+
+def on_fourth_ack(connection: Connection, subflow: Subflow) -> None:
+    """The listener acknowledged our MP_JOIN ACK: data may flow."""
+    subflow.join_ack_at = NEVER
+    connection.on_subflow_active(subflow)
+
+
+def on_repeated_ack(subflow: Subflow, segment: Segment) -> None:
+    """Answer an MP_JOIN ACK that came again: ours was lost."""
+    if any(isinstance(option, MpJoinAck) for option in segment.options):
+        subflow.tcp.receiver.ack_now = True

@@ -1,0 +1,220 @@
+"""What leaves: data granted to subflows, and the options of every segment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from plait.mptcp import advertising, handshake, joining, reinjection
+from plait.mptcp.state import Mode, Phase
+from plait.scheduling.base import Grant, SubflowView
+from plait.tcp.sender import Run
+from plait.wire.checksum import dss_checksum
+from plait.wire.mptcp.add_addr import AddAddr
+from plait.wire.mptcp.dss import (
+    DATA_ACK,
+    DATA_ACK_8,
+    DATA_FIN,
+    DSN_8,
+    MAPPING,
+    NO_CHECKSUM,
+    Dss,
+)
+from plait.wire.mptcp.mp_capable import MpCapableData
+from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
+from plait.wire.seq import wrap64
+
+if TYPE_CHECKING:
+    from plait.buffers import Pieces
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos, Octets
+
+MAX_SEGMENT: Final = 65535 - 60 - 60
+"""Payload of a super-segment at most: the IP length field less the longest headers."""
+
+OPTION_SPACE: Final = 40
+
+
+def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
+    """Grant data and return at most about `limit` segments."""
+    advertising.send_due(connection, now)
+    out: list[Segment] = []
+    window = connection.receiver.window()
+    for subflow in connection.subflows:
+        if subflow.alive or subflow.tcp.reset_due is not None:
+            subflow.tcp.window = window
+            _repeat_join(subflow, now)
+    _grant(connection, now, limit)
+    for subflow in connection.subflows:
+        if len(out) < limit and (subflow.alive or subflow.tcp.reset_due is not None):
+            segments = subflow.tcp.transmit(now, limit - len(out))
+            _add_signals(connection, now, subflow, segments)
+            for segment in segments:
+                _complete(connection, subflow, segment)
+            if segments:
+                connection.receiver.advertised = connection.receiver.reassembly.next + window
+            out += segments
+    return out
+
+
+def _grant(connection: Connection, now: Nanos, limit: int) -> None:
+    """Let the scheduler hand out ranges until it waits or there is nothing to send."""
+    sender = connection.sender
+    for _ in range(limit):
+        wanted = sender.next_range()
+        if wanted is None:
+            break
+        start, stop = wanted
+        views = [
+            _view(connection, subflow, stop - start)
+            for subflow in connection.subflows
+            if subflow.can_send
+        ]
+        if not views:
+            break
+        grants = connection.scheduler.schedule(now, start, stop, views)
+        if not grants:
+            break
+        for grant in grants:
+            _queue(connection, grant)
+            sender.on_granted(grant.start, grant.stop)
+    waiting = sender.buffer.stop > sender.snd_nxt
+    for subflow in connection.subflows:
+        subflow.tcp.waiting = waiting
+    reinjection.arm(connection, now)
+
+
+def _view(connection: Connection, subflow: Subflow, want: Octets) -> SubflowView:
+    """Return what the scheduler may know; `room` is 0 where waiting makes larger bursts."""
+    sender = subflow.tcp.sender
+    controller = sender.controller
+    mss = sender.mss
+    burst = MAX_SEGMENT // mss * mss
+    in_flight = sender.in_flight()
+    room = sender.room()
+    if room < want:
+        if in_flight and room < max(mss, min(burst, controller.cwnd // 4)):
+            room = 0
+        elif room > mss:
+            room -= room % mss
+    elif want < mss and in_flight and not connection.settings.nodelay:
+        room = 0  # Nagle's rule
+    return SubflowView(
+        subflow.index,
+        room,
+        burst,
+        mss,
+        controller.cwnd,
+        in_flight,
+        sender.rtt.srtt,
+        subflow.backup,
+        subflow.stale,
+    )
+
+
+def _queue(connection: Connection, grant: Grant) -> None:
+    """Make a run of a grant: one mapping, one super-segment."""
+    subflow = connection.subflows[grant.index]
+    sender = subflow.tcp.sender
+    start, stop = grant.start, grant.stop
+    pieces = connection.sender.buffer.pieces(start, stop)
+    ssn = sender.stop
+    run = Run(ssn, ssn + stop - start, pieces, None, (), start)
+    if connection.mode is Mode.MPTCP:
+        _map(connection, subflow, run, pieces)
+    elif connection.infinite_due:
+        connection.infinite_due = False
+        connection.counters.infinite_map_tx += 1
+        dsn = wrap64(start, connection.keys.local_idsn)
+        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, 0, 0 if connection.checksum else NO_CHECKSUM)
+    sender.queue(run)
+
+
+def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> None:
+    """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
+    length = run.stop - run.start
+    dsn = wrap64(run.dsn, connection.keys.local_idsn)
+    checksum = NO_CHECKSUM
+    if connection.checksum:
+        checksum = dss_checksum(dsn, run.start, length, pieces)
+    if connection.initiator and subflow.first and run.start == 1 and not connection.confirmed:
+        run.options = (handshake.map_first_data(connection, length, checksum),)
+    else:
+        run.dss = Dss(MAPPING | DSN_8, 0, dsn, run.start, length, checksum)
+
+
+def _repeat_join(subflow: Subflow, now: Nanos) -> None:
+    if subflow.join_ack_at <= now:
+        joining.schedule_ack(subflow, now)
+
+
+def _add_signals(
+    connection: Connection, now: Nanos, subflow: Subflow, segments: list[Segment]
+) -> None:
+    """Add the DATA_FIN and waiting options, each on a pure ACK of its own."""
+    if subflow.farewell is not None:
+        segment = _pure_ack(subflow, now)
+        segment.options = (subflow.farewell,)
+        subflow.farewell = None
+        segments.append(segment)
+    if subflow.data_fin_due and subflow.phase is Phase.ACTIVE:
+        subflow.data_fin_due = False
+        segment = _pure_ack(subflow, now)
+        segment.dss = _data_fin(connection)
+        segments.append(segment)
+    while subflow.signals and subflow.signal_budget > 0 and subflow.phase is Phase.ACTIVE:
+        subflow.signal_budget -= 1
+        segment = _pure_ack(subflow, now)
+        segment.options = subflow.signals.pop(0)
+        segments.append(segment)
+
+
+def _pure_ack(subflow: Subflow, now: Nanos) -> Segment:
+    segment = subflow.tcp.segment(now, ACK, subflow.tcp.sender.snd_nxt)
+    segment.sack = ()
+    return segment
+
+
+def _data_fin(connection: Connection) -> Dss:
+    """Return the mapping of a DATA_FIN alone: SSN 0, length 1 (RFC 8684, 3.3.3)."""
+    dsn = wrap64(connection.sender.buffer.stop, connection.keys.local_idsn)
+    checksum = dss_checksum(dsn, 0, 1, ()) if connection.checksum else NO_CHECKSUM
+    return Dss(MAPPING | DSN_8 | DATA_FIN, 0, dsn, 0, 1, checksum)
+
+
+def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> None:
+    """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
+    if connection.mode is Mode.TCP or segment.flags & (SYN | RST):
+        return
+    if subflow.phase is Phase.PRE_ESTABLISHED:
+        segment.options = (joining.third_ack(connection, subflow),)
+        return
+    if connection.initiator and subflow.first and not connection.confirmed:
+        if segment.length == 0:
+            segment.options = (handshake.repeat_keys(connection),)
+            return
+        if segment.dss is None:
+            return
+    if any(isinstance(option, AddAddr | MpCapableData) for option in segment.options):
+        return  # no room beside the first, and the second is a mapping
+    ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
+    mapped = segment.dss
+    if mapped is None:
+        segment.dss = Dss(DATA_ACK | DATA_ACK_8, ack)
+    else:
+        segment.dss = Dss(
+            mapped.flags | DATA_ACK | DATA_ACK_8,
+            ack,
+            mapped.dsn,
+            mapped.ssn,
+            mapped.length,
+            mapped.checksum,
+        )
+    if segment.sack:
+        _trim_sack(segment)
+
+
+def _trim_sack(segment: Segment) -> None:
+    """Leave as many SACK blocks as fit beside timestamps and Data ACK."""
+    taken = 12 + 4 + (12 if segment.ts_val != ABSENT else 0)
+    segment.sack = segment.sack[: (OPTION_SPACE - taken) // 8]

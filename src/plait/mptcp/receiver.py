@@ -1,0 +1,87 @@
+"""The receiving half of the data level: reassembly, the shared window, Data ACK (RFC 8684, 3.3)."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from plait.buffers import Buffer, Pieces, Reassembly
+from plait.units import Octets
+
+
+class StreamReceiver:
+    """RCV.NXT and RCV.WND of the connection; positions count from the peer's IDSN."""
+
+    def __init__(self, capacity: Octets) -> None:
+        self.capacity = capacity
+        self.reassembly = Reassembly(1)
+        self.unread: Octets = 0
+        """Octets in order that the application has not read."""
+
+        self.fin_at: Octets = -1
+        """Position of the peer's DATA_FIN, -1 while unknown."""
+
+        self.discarding = False
+        """The application will not read any more."""
+
+        self.advertised: Octets = 1
+        """Right edge that the peer was told last."""
+
+        self._edge: Octets = 1
+        self._queue: deque[Buffer] = deque()
+
+    @property
+    def rcv_nxt(self) -> Octets:
+        """Return RCV.NXT: the Data ACK to send, an in-order DATA_FIN counted."""
+        following = self.reassembly.next
+        return following + 1 if following == self.fin_at else following
+
+    @property
+    def ended(self) -> bool:
+        """Return whether all data up to the DATA_FIN has arrived."""
+        return self.reassembly.next == self.fin_at
+
+    def edge(self) -> Octets:
+        """Return the right edge of the window, which never moves left (RFC 8684, 3.3.4)."""
+        limit = self.reassembly.next + self.capacity - self.unread
+        if limit > self._edge:
+            self._edge = limit
+        return self._edge
+
+    def window(self) -> Octets:
+        """Return RCV.WND in octets."""
+        return max(0, self.edge() - self.reassembly.next)
+
+    def insert(self, dsn: Octets, pieces: Pieces, length: Octets) -> Octets:
+        """Take data and return how many of its octets are new; none if beyond the window."""
+        if dsn + length > self.edge() or (0 <= self.fin_at < dsn + length):
+            return 0
+        new = self.reassembly.insert(dsn, pieces, length)
+        ready = self.reassembly.ready
+        if ready:
+            if not self.discarding:
+                self._queue.extend(ready)
+                self.unread += sum(map(len, ready))
+            ready.clear()
+        return new
+
+    def read(self, limit: Octets) -> list[Buffer]:
+        """Return up to `limit` octets in order, as pieces."""
+        out: list[Buffer] = []
+        left = limit
+        while self._queue and left > 0:
+            piece = self._queue[0]
+            if len(piece) > left:
+                out.append(memoryview(piece)[:left])
+                self._queue[0] = memoryview(piece)[left:]
+                left = 0
+                break
+            out.append(self._queue.popleft())
+            left -= len(piece)
+        self.unread -= limit - left
+        return out
+
+    def discard(self) -> None:
+        """Drop what is unread and all that comes."""
+        self.discarding = True
+        self._queue.clear()
+        self.unread = 0

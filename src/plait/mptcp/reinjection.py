@@ -1,0 +1,78 @@
+"""Sending data again elsewhere when a subflow fails it (RFC 8684, 3.3.6).
+
+What was reinjected is still retransmitted on its own subflow until that acknowledges it; the peer
+ignores the copy that comes later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp.state import Mode
+from plait.tcp.receiver import NEVER
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+
+def on_stale(connection: Connection, subflow: Subflow) -> None:
+    """A retransmission time-out: give its data to subflows that answer, if there are any."""
+    if any(
+        other.can_send and not other.stale
+        for other in connection.subflows
+        if other is not subflow
+    ):
+        connection.counters.subflow_stale += 1
+        reinject_from(connection, subflow)
+
+
+def reinject_from(connection: Connection, subflow: Subflow) -> None:
+    """Queue what the subflow sent and the peer did not Data-ACK."""
+    if connection.mode is Mode.TCP:
+        return
+    una = connection.sender.snd_una
+    for run in subflow.tcp.sender.runs:
+        stop = run.dsn + run.stop - run.start
+        if not run.reinjected and stop > una:
+            run.reinjected = True
+            _reinject(connection, max(run.dsn, una), stop)
+
+
+def _reinject(connection: Connection, start: int, stop: int) -> None:
+    connection.reinjected = True
+    connection.counters.mptcp_retrans += 1
+    connection.sender.reinject.add(start, stop)
+
+
+def arm(connection: Connection, now: Nanos) -> None:
+    """Watch for data that subflows delivered and the peer does not Data-ACK."""
+    sender = connection.sender
+    if connection.mode is Mode.TCP or sender.snd_una >= sender.snd_nxt:
+        connection.data_rto_at = NEVER
+    elif connection.data_rto_at == NEVER:
+        rtos = [
+            subflow.tcp.sender.rtt.rto for subflow in connection.subflows if subflow.can_send
+        ]
+        if rtos:
+            connection.data_rto_at = now + max(rtos)
+
+
+def on_data_timeout(connection: Connection, now: Nanos) -> None:
+    """Reinject the head of the stream unless a subflow still works on it."""
+    connection.data_rto_at = NEVER
+    sender = connection.sender
+    head = sender.snd_una
+    if head >= sender.snd_nxt or sender.reinject:
+        return
+    stop = sender.snd_nxt
+    for subflow in connection.subflows:
+        if not subflow.alive:
+            continue
+        for run in subflow.tcp.sender.runs:
+            if run.dsn <= head < run.dsn + run.stop - run.start:
+                return
+            if run.dsn > head:
+                stop = min(stop, run.dsn)
+    _reinject(connection, head, stop)

@@ -1,0 +1,43 @@
+"""What an operator may set about one connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plait.tcp.settings import TcpSettings
+from plait.units import SECOND, Nanos, Octets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """Settings of a connection and of its subflows."""
+
+    tcp: TcpSettings = field(default_factory=TcpSettings)
+    mptcp: bool = True
+    """Offer and accept Multipath TCP; otherwise speak plain TCP."""
+
+    checksum: bool = True
+    """Ask for DSS checksums: flag A of MP_CAPABLE (RFC 8684, 3.1)."""
+
+    scheduler: str = "default"
+    path_manager: str = "fullmesh"
+    receive_buffer: Octets = 4 << 20
+    send_buffer: Octets = 4 << 20
+    nodelay: bool = True
+    """Send small segments at once, as every multipath application wants; False is Nagle's rule."""
+
+    max_subflows: int = 8
+    """Subflows at one time, whoever opens them."""
+
+    max_addresses: int = 8
+    """Addresses of the peer remembered (RFC 8684, 5: advertisements must not flood)."""
+
+    mptcp_syn_tries: int = 3
+    """SYNs with MP_CAPABLE before a plain one (Linux: syn_retrans_before_tcp_fallback plus one)."""
+
+    add_addr_tries: int = 4
+    """Transmissions of an ADD_ADDR that is not echoed (Linux sends as many)."""
+
+    fastclose_tries: int = 3
+    no_subflow_timeout: Nanos = 30 * SECOND
+    """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""

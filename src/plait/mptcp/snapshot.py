@@ -1,0 +1,43 @@
+"""Taking the snapshots of `info` from live objects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.mptcp.info import ConnectionInfo, SubflowInfo
+from plait.mptcp.state import Mode
+
+if TYPE_CHECKING:
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+
+
+def snapshot(connection: Connection) -> ConnectionInfo:
+    """Return what the connection tells about itself now."""
+    is_mptcp = connection.mode is Mode.MPTCP
+    return ConnectionInfo(
+        is_mptcp=is_mptcp,
+        version=connection.keys.version if is_mptcp else None,
+        token=connection.keys.local_token if is_mptcp else None,
+        checksum=is_mptcp and connection.checksum,
+        fallback_reason=connection.fallback_reason,
+        bytes_sent=connection.sender.snd_nxt - 1,
+        bytes_received=connection.receiver.reassembly.next - 1,
+        subflows=tuple(_subflow(subflow) for subflow in connection.subflows),
+    )
+
+
+def _subflow(subflow: Subflow) -> SubflowInfo:
+    sender = subflow.tcp.sender
+    return SubflowInfo(
+        path=subflow.path,
+        state=subflow.tcp.state.value,
+        bytes_sent=sender.sent,
+        bytes_received=subflow.tcp.receiver.received,
+        srtt_us=sender.rtt.srtt // 1000,
+        cwnd=sender.controller.cwnd,
+        retransmissions=sender.resent_segments,
+        backup=subflow.backup,
+        local_id=subflow.local_id,
+        remote_id=subflow.remote_id,
+    )

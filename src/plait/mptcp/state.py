@@ -1,0 +1,66 @@
+"""The states of a Multipath TCP connection (RFC 8684, appendix D) and of its subflows."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+
+class State(Enum):
+    """The data-level states, M_ left out; the stream of a plain TCP connection has them too."""
+
+    OPENING = "OPENING"
+    ESTABLISHED = "ESTABLISHED"
+    FIN_WAIT_1 = "FIN_WAIT_1"
+    FIN_WAIT_2 = "FIN_WAIT_2"
+    CLOSE_WAIT = "CLOSE_WAIT"
+    CLOSING = "CLOSING"
+    LAST_ACK = "LAST_ACK"
+    TIME_WAIT = "TIME_WAIT"
+    CLOSED = "CLOSED"
+
+
+class Input(Enum):
+    """What moves the data level."""
+
+    OPENED = "the first subflow is established"
+    CLOSE = "the application closed its direction"
+    DATA_FIN_ACKED = "our DATA_FIN was acknowledged"
+    DATA_FIN_RECEIVED = "the peer's DATA_FIN is in order"
+    SUBFLOWS_CLOSED = "no subflow is left"
+
+
+TRANSITIONS: Final[dict[tuple[State, Input], State]] = {
+    (State.OPENING, Input.OPENED): State.ESTABLISHED,
+    (State.ESTABLISHED, Input.CLOSE): State.FIN_WAIT_1,
+    (State.ESTABLISHED, Input.DATA_FIN_RECEIVED): State.CLOSE_WAIT,
+    (State.CLOSE_WAIT, Input.CLOSE): State.LAST_ACK,
+    (State.FIN_WAIT_1, Input.DATA_FIN_ACKED): State.FIN_WAIT_2,
+    (State.FIN_WAIT_1, Input.DATA_FIN_RECEIVED): State.CLOSING,
+    (State.FIN_WAIT_2, Input.DATA_FIN_RECEIVED): State.TIME_WAIT,
+    (State.CLOSING, Input.DATA_FIN_ACKED): State.TIME_WAIT,
+    (State.LAST_ACK, Input.DATA_FIN_ACKED): State.TIME_WAIT,
+    (State.TIME_WAIT, Input.SUBFLOWS_CLOSED): State.CLOSED,
+}
+"""RFC 8684 deletes the state after LAST_ACK; here its subflows still have FINs to exchange."""
+
+
+def step(state: State, given: Input) -> State:
+    """Return the next state; inputs the table omits change nothing."""
+    return TRANSITIONS.get((state, given), state)
+
+
+class Mode(Enum):
+    """What the connection speaks."""
+
+    MPTCP = "Multipath TCP"
+    TCP = "TCP"
+
+
+class Phase(Enum):
+    """How far a subflow is."""
+
+    OPENING = "SYNs are exchanged"
+    PRE_ESTABLISHED = "our MP_JOIN ACK waits to be acknowledged"
+    ACTIVE = "carries data"
+    CLOSED = "ended"

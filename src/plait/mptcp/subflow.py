@@ -1,0 +1,114 @@
+"""One subflow: a TCP connection and its part in a Multipath TCP connection."""
+
+from __future__ import annotations
+
+from plait.addresses import Path
+from plait.buffers import Buffer, Pieces
+from plait.mptcp.mapping import MappingTable
+from plait.mptcp.state import Phase
+from plait.tcp.connection import TcpConnection
+from plait.tcp.receiver import NEVER
+from plait.tcp.state import State
+from plait.units import Nanos, Octets
+from plait.wire.mptcp.dss import Dss
+from plait.wire.option import Option
+
+SIGNALS_IN_A_ROW = 2
+"""Pure ACKs with options that may follow each other unanswered (RFC 8684, 3)."""
+
+
+class Subflow:
+    """What the connection keeps of each subflow; the TCP below does the rest."""
+
+    def __init__(
+        self, index: int, path: Path, tcp: TcpConnection, *, first: bool, initiator: bool
+    ) -> None:
+        """Make a subflow that is opening.
+
+        Args:
+            index: Place in the connection's list.
+            path: Its 4-tuple from this host's side.
+            tcp: Its TCP connection.
+            first: It is the one that carried MP_CAPABLE.
+            initiator: This host sent its SYN.
+        """
+        self.index = index
+        self.path = path
+        self.flow_in = path.flow_in()
+        self.tcp = tcp
+        self.first = first
+        self.initiator = initiator
+        self.phase = Phase.OPENING
+        self.local_id = 0
+        self.remote_id = 0
+        self.local_nonce = 0
+        self.remote_nonce = 0
+        self.backup = False
+        """The peer wants no data here while another subflow works (RFC 8684, 3.3.8)."""
+
+        self.mappings = MappingTable()
+        self.consumed: Octets = 1
+        """Subflow position below which all data went to the stream."""
+
+        self.last_dss: Dss | None = None
+        """The option whose mapping was declared last: offload repeats it on many packets."""
+
+        self.signals: list[tuple[Option, ...]] = []
+        """Options that wait for a pure ACK of their own."""
+
+        self.farewell: Option | None = None
+        """An MP_FAIL that is still sent after fall-back."""
+
+        self.signal_budget = SIGNALS_IN_A_ROW
+        self.data_fin_due = False
+        self.join_ack_at: Nanos = NEVER
+        """When the MP_JOIN ACK is sent again (RFC 8684, 3.2)."""
+
+        self.join_ack_tries = 0
+        self.reset_reason: int | None = None
+        """Reason of the peer's MP_TCPRST."""
+
+        self._pending: list[Buffer] = []
+
+    @property
+    def alive(self) -> bool:
+        """Return whether it may carry data one day or now."""
+        return self.phase is not Phase.CLOSED
+
+    @property
+    def can_send(self) -> bool:
+        """Return whether new data may be queued on it."""
+        return self.phase is Phase.ACTIVE and self.tcp.state is State.ESTABLISHED
+
+    @property
+    def stale(self) -> bool:
+        """Return whether its last transmissions went unanswered."""
+        return self.tcp.sender.backoff > 0
+
+    def collect(self) -> Octets:
+        """Gather octets that are in order by now; return how many wait for their mapping."""
+        ready = self.tcp.receiver.reassembly.take_ready()
+        if ready:
+            self._pending.extend(ready)
+        return self.tcp.receiver.reassembly.next - self.consumed
+
+    def take(self, length: Octets) -> Pieces:
+        """Return the next `length` octets that `collect` counted."""
+        pending = self._pending
+        self.consumed += length
+        if len(pending) == 1 and len(pending[0]) == length:
+            self._pending = []
+            return (pending[0],)
+        out: list[Buffer] = []
+        used = 0
+        while length > 0:
+            piece = pending[used]
+            if len(piece) > length:
+                out.append(memoryview(piece)[:length])
+                pending[used] = memoryview(piece)[length:]
+                break
+            out.append(piece)
+            length -= len(piece)
+            used += 1
+        del pending[:used]
+        return tuple(out)

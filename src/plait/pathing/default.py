@@ -1,0 +1,18 @@
+"""Default: take what the peer opens, open and advertise nothing."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from plait.addresses import IpAddress
+from plait.pathing.base import Action, PathManager, View, Withdraw
+
+
+class Default(PathManager):
+    """Passive, but honest about addresses that go."""
+
+    name: ClassVar[str] = "default"
+
+    def on_local_address(self, view: View, address: IpAddress, present: bool) -> list[Action]:
+        """Withdraw an address that went."""
+        return [] if present else [Withdraw(address)]

@@ -1,0 +1,39 @@
+"""Named plug-ins: one registry for each kind, open to entry points."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from plait.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Finds classes of one kind by name.
+
+    A name that is not built in is looked for among the installed entry points of the group
+    `plait.<kind>`, so that a package can add a plug-in without a change here.
+    """
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, type[T]]) -> None:
+        self.kind = kind
+        self._group = group
+        self._known = dict(builtin)
+
+    def names(self) -> list[str]:
+        """Return the names that can be asked for, sorted."""
+        return sorted(self._known | {entry.name: None for entry in entry_points(group=self._group)})
+
+    def find(self, name: str) -> type[T]:
+        """Return the class called `name`.  Raises UnknownNameError."""
+        found = self._known.get(name)
+        if found is not None:
+            return found
+        for entry in entry_points(group=self._group):
+            if entry.name == name:
+                loaded: type[T] = entry.load()
+                self._known[name] = loaded
+                return loaded
+        raise UnknownNameError(self.kind, name, self.names())

@@ -1,0 +1,27 @@
+"""Lowest round-trip time first: what Linux calls its default scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from plait.scheduling.base import Grant, Scheduler, SubflowView, usable
+from plait.units import Nanos, Octets
+
+
+class LowestRtt(Scheduler):
+    """Fills the fastest subflow first and overflows to the next."""
+
+    name: ClassVar[str] = "default"
+
+    def schedule(
+        self, now: Nanos, start: Octets, stop: Octets, subflows: Sequence[SubflowView]
+    ) -> list[Grant]:
+        """Grant one burst to the usable subflow of least RTT that has room."""
+        best: SubflowView | None = None
+        for view in usable(subflows):
+            if view.room > 0 and (best is None or view.srtt < best.srtt):
+                best = view
+        if best is None:
+            return []
+        return [Grant(best.index, start, min(stop, start + best.room, start + best.burst))]

@@ -1,0 +1,76 @@
+"""Ending a connection: FIN, TIME-WAIT and RST (RFC 9293, 3.6 and 3.10.7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.tcp.receiver import NEVER
+from plait.tcp.state import Input, State, step
+from plait.units import Nanos, Octets
+from plait.wire.segment import ACK, FIN, Segment
+
+if TYPE_CHECKING:
+    from plait.tcp.connection import TcpConnection
+
+
+def close(connection: TcpConnection) -> None:
+    """Queue our FIN, once."""
+    if connection.sender.fin_queued or connection.state is State.CLOSED:
+        return
+    if connection.state is State.SYN_SENT:
+        connection.state = State.CLOSED
+        return
+    connection.sender.fin_queued = True
+    connection.fin_due = True
+    connection.state = step(connection.state, Input.CLOSE)
+
+
+def fin(connection: TcpConnection, now: Nanos) -> Segment:
+    """Return the FIN that is due."""
+    sender = connection.sender
+    position = sender.fin_position()
+    segment = connection.segment(now, FIN | ACK, position)
+    if not sender.outstanding():
+        sender.timer_base = now
+    sender.snd_nxt = position + 1
+    sender.last_sent = now
+    connection.fin_due = False
+    return segment
+
+
+def on_fin_acked(connection: TcpConnection, now: Nanos) -> None:
+    """The peer has our FIN, and so all we sent."""
+    _step(connection, now, Input.FIN_ACKED)
+
+
+def on_fin_received(connection: TcpConnection, now: Nanos) -> None:
+    """The peer's FIN is in order."""
+    connection.receiver.ack_now = True
+    _step(connection, now, Input.FIN_RECEIVED)
+
+
+def _step(connection: TcpConnection, now: Nanos, given: Input) -> None:
+    connection.state = step(connection.state, given)
+    if connection.state is State.TIME_WAIT:
+        restart_time_wait(connection, now)
+
+
+def restart_time_wait(connection: TcpConnection, now: Nanos) -> None:
+    """Wait twice the maximum segment lifetime from now (RFC 9293, 3.6.1)."""
+    if connection.state is State.TIME_WAIT:
+        connection.time_wait_until = now + connection.settings.time_wait
+
+
+def on_time_wait_over(connection: TcpConnection) -> None:
+    """Late segments of this connection are gone from the network."""
+    connection.time_wait_until = NEVER
+    connection.state = step(connection.state, Input.EXPIRED)
+
+
+def on_reset(connection: TcpConnection, now: Nanos, seq: Octets) -> bool:
+    """Apply a RST in the window; only an exact one counts (RFC 5961, 3.2)."""
+    if seq != connection.receiver.rcv_nxt:
+        connection.challenge(now)
+        return False
+    connection.reset_by_peer()
+    return True

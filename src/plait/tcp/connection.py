@@ -1,0 +1,394 @@
+"""One TCP connection (RFC 9293): a subflow, or all there is after fall-back.
+
+This class holds state and dispatches.  Opening is in `handshake`, closing in `closing`, sending in
+`sender` and receiving in `receiver`.  It knows nothing of Multipath TCP: the layer above hands it
+runs with the options they carry, reads the octets in order, and completes the segments it emits.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from plait.congestion.base import CongestionController
+from plait.tcp import closing, handshake
+from plait.tcp.receiver import NEVER, Receiver, acceptable
+from plait.tcp.sender import Departure, Sender
+from plait.tcp.settings import TcpSettings
+from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, State
+from plait.tcp.timestamps import Timestamps
+from plait.units import MILLISECOND, Nanos, Octets
+from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
+from plait.wire.seq import unwrap32, wrap32
+from plait.wire.tcp_options import Option
+
+TIMESTAMPS_ROOM = 12
+"""Octets of the timestamps option with its padding."""
+
+CHALLENGE_GAP = 5 * MILLISECOND
+"""Least time between two answers to segments that should not be there (RFC 5961, 7)."""
+
+
+class Failure(Enum):
+    """Why a TCP connection ended other than by FINs."""
+
+    REFUSED = "refused"
+    RESET = "reset"
+    TIMED_OUT = "timed out"
+    ABORTED = "aborted"
+
+
+class TcpConnection:
+    """State of one connection; all sequence numbers are unwrapped."""
+
+    def __init__(
+        self,
+        flow_out: bytes,
+        iss: int,
+        local_mss: Octets,
+        settings: TcpSettings,
+        controller: CongestionController,
+    ) -> None:
+        """Make a closed connection.
+
+        Args:
+            flow_out: Flow of the segments it sends.
+            iss: Initial send sequence number, 32 bits.
+            local_mss: MTU less 40 octets (IPv4) or 60 (IPv6), announced in the MSS option.
+            settings: Limits and switches.
+            controller: Congestion control of this connection alone.
+        """
+        self.flow_out = flow_out
+        self.iss = iss
+        self.local_mss = min(local_mss, settings.max_mss)
+        self.settings = settings
+        self.state = State.CLOSED
+        self.sender = Sender(settings, controller)
+        self.receiver = Receiver(settings)
+        self.timestamps = Timestamps(settings.timestamps, iss)
+        self.sack = settings.sack
+        self.window_scaling = settings.window_scale >= 0
+        """Both sides offered window scaling."""
+
+        self.path_mss = self.local_mss
+        """The smaller of both announced segment sizes."""
+
+        self.option_room: Octets = 0
+        """Octets of each data segment that the layer above needs for its options."""
+
+        self.syn_options: tuple[Option, ...] = ()
+        """Options the layer above puts on SYN or SYN/ACK."""
+
+        self.syn_option_tries = 1 << 16
+        """SYNs that carry them; later ones go without (RFC 8684, 3.9.3)."""
+
+        self.syn_count = 0
+        self.window: Octets = 65535
+        """What the window field of the next segment is to say, in octets."""
+
+        self.failure: Failure | None = None
+        self.waiting = False
+        """The layer above has data that no window lets it queue."""
+
+        self.reset_due: tuple[Option, ...] | None = None
+        """A RST with these options is to be sent."""
+
+        self.syn_due = False
+        self.fin_due = False
+        self.probe_due = False
+        self.time_wait_until: Nanos = NEVER
+        self._challenged: Nanos = -CHALLENGE_GAP
+        self._persist_at: Nanos = NEVER
+        self._persist_tries = 0
+
+    # ---- opening and closing
+
+    def open(self, now: Nanos) -> None:
+        """Begin an active open."""
+        self.state = State.SYN_SENT
+        self.syn_due = True
+
+    def accept(self, now: Nanos, syn: Segment) -> None:
+        """Answer a SYN (passive open)."""
+        handshake.accept(self, now, syn)
+
+    def close(self) -> None:
+        """Send FIN once all that is queued was sent."""
+        closing.close(self)
+
+    def abort(self, options: tuple[Option, ...] = ()) -> None:
+        """Send RST with these options and forget everything."""
+        if self.state in SYNCHRONIZED or self.state is State.SYN_RECEIVED:
+            self.reset_due = options
+        self.fail(Failure.ABORTED)
+
+    def fail(self, failure: Failure) -> None:
+        """End at once; the first reason given stays."""
+        if self.failure is None:
+            self.failure = failure
+        self.state = State.CLOSED
+
+    def refuse(self) -> None:
+        """The peer answered our SYN with RST."""
+        self.fail(Failure.REFUSED)
+
+    def reset_by_peer(self) -> None:
+        """A RST with the exact sequence number came; it harms nothing once all was exchanged."""
+        closing_down = self.state in (State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
+        if closing_down and self.sender.snd_una >= self.sender.stop:
+            self.state = State.CLOSED
+        else:
+            self.fail(Failure.RESET)
+
+    def update_mss(self) -> None:
+        """Settle the payload of a full segment once the options in use are known."""
+        room = (TIMESTAMPS_ROOM if self.timestamps.on else 0) + self.option_room
+        self.sender.mss = self.path_mss - room
+        self.sender.controller.on_mss(self.sender.mss)
+
+    # ---- receiving
+
+    def receive(self, now: Nanos, segment: Segment) -> bool:
+        """Apply one segment (RFC 9293, 3.10.7); return whether it was acceptable."""
+        if self.state is State.ESTABLISHED and segment.flags & ~PSH == ACK:
+            return self._receive_synchronized(now, segment)
+        if self.state is State.SYN_SENT:
+            return handshake.on_syn_sent(self, now, segment)
+        if self.state is State.CLOSED:
+            return False
+        return self._receive_synchronized(now, segment)
+
+    def _receive_synchronized(self, now: Nanos, segment: Segment) -> bool:
+        receiver = self.receiver
+        seq = unwrap32(segment.seq, receiver.irs, receiver.rcv_nxt)
+        flags = segment.flags
+        length = segment.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
+        fresh = self.timestamps.check(now, segment)
+        if not fresh or not acceptable(seq, length, receiver.rcv_nxt, receiver.window):
+            if not self._in_window_ack(seq, length, segment) or not fresh:
+                self._on_unacceptable(now, segment)
+                return False
+        if flags & RST:
+            return closing.on_reset(self, now, seq)
+        if flags & SYN:
+            return handshake.on_stray_syn(self, now, segment)
+        if not flags & ACK:
+            return False
+        if self.state is State.SYN_RECEIVED and not handshake.on_final_ack(self, now, segment):
+            return False
+        if not self._receive_ack(now, segment, seq):
+            return False
+        self.timestamps.update(now, segment, seq, receiver)
+        self._receive_text(now, segment, seq)
+        return True
+
+    def _in_window_ack(self, seq: Octets, length: Octets, segment: Segment) -> bool:
+        """Return whether the window is closed but the segment's ACK is to be used.
+
+        With RCV.WND zero, valid ACKs, URGs and RSTs are still taken (RFC 9293, 3.10.7.4).
+        """
+        receiver = self.receiver
+        return receiver.window == 0 and seq == receiver.rcv_nxt and length > 0
+
+    def _on_unacceptable(self, now: Nanos, segment: Segment) -> None:
+        """Tell the peer what we expect, but never in a storm."""
+        if segment.flags & RST:
+            return
+        if segment.length or segment.flags & (SYN | FIN):
+            self.receiver.ack_now = True
+        else:
+            self.challenge(now)
+        if self.state is State.TIME_WAIT:
+            closing.restart_time_wait(self, now)
+
+    def challenge(self, now: Nanos) -> None:
+        """Send an ACK that a genuine peer can answer (RFC 5961, 3 to 5), at a bounded rate."""
+        if now - self._challenged >= CHALLENGE_GAP:
+            self._challenged = now
+            self.receiver.ack_now = True
+
+    def _receive_ack(self, now: Nanos, segment: Segment, seq: Octets) -> bool:
+        """Apply SEG.ACK; return whether it was acceptable (RFC 5961, 5)."""
+        sender = self.sender
+        ack = unwrap32(segment.ack, self.iss, sender.snd_una)
+        if ack > sender.snd_nxt or ack < sender.snd_una - sender.max_window:
+            self.challenge(now)
+            return False
+        window = segment.window << sender.scale
+        if ack < sender.snd_una:
+            return True
+        duplicate = (
+            ack == sender.snd_una
+            and segment.length == 0
+            and not segment.options
+            and not segment.flags & FIN
+            and (bool(segment.sack) or window == sender.snd_wnd)
+            and sender.outstanding()
+        )
+        blocks: list[tuple[Octets, Octets]] = []
+        if segment.sack and self.sack:
+            near = sender.snd_una
+            blocks = [
+                (unwrap32(left, self.iss, near), unwrap32(right, self.iss, near))
+                for left, right in segment.sack
+            ]
+        rtt = self.timestamps.echoed_rtt(now, segment)
+        advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
+        sender.update_window(seq, ack, window)
+        self._persist_at = NEVER
+        if advanced and sender.fin_queued and ack > sender.fin_position():
+            closing.on_fin_acked(self, now)
+        return True
+
+    def _receive_text(self, now: Nanos, segment: Segment, seq: Octets) -> None:
+        """Take payload and FIN (RFC 9293, 3.10.7.4, seventh and eighth)."""
+        receiver = self.receiver
+        if self.state not in CAN_RECEIVE:
+            if segment.length or segment.flags & FIN:
+                receiver.ack_now = True
+                closing.restart_time_wait(self, now)
+            return
+        if segment.length:
+            if receiver.window == 0:
+                receiver.ack_now = True
+                return
+            receiver.on_payload(now, seq, segment.payload, segment.length)
+            receiver.plan_ack(now, segment.length, self.sender.mss)
+        if segment.flags & FIN:
+            receiver.on_fin(seq + segment.length)
+        if receiver.rcv_nxt > receiver.reassembly.next:
+            closing.on_fin_received(self, now)
+
+    # ---- time
+
+    def next_timeout(self) -> Nanos:
+        """Return the next deadline, `NEVER` if there is none."""
+        soonest = min(self.receiver.ack_deadline, self.time_wait_until, self._persist_at)
+        if self.sender.outstanding() and self.state is not State.CLOSED:
+            soonest = min(soonest, self.sender.timeout_at())
+        return soonest
+
+    def handle_timeout(self, now: Nanos) -> None:
+        """Do what is due at `now`."""
+        receiver = self.receiver
+        if receiver.ack_deadline <= now:
+            receiver.ack_deadline = NEVER
+            receiver.ack_now = True
+        if self.time_wait_until <= now:
+            closing.on_time_wait_over(self)
+        if self._persist_at <= now:
+            self._persist_at = NEVER
+            self._persist_tries += 1
+            self.probe_due = True
+        sender = self.sender
+        if self.state is State.CLOSED or not sender.outstanding() or sender.timeout_at() > now:
+            return
+        self._on_retransmission_timeout(now)
+
+    def _on_retransmission_timeout(self, now: Nanos) -> None:
+        opening = self.state in (State.SYN_SENT, State.SYN_RECEIVED)
+        limit = self.settings.syn_retries if opening else self.settings.retries
+        if self.sender.backoff >= limit:
+            self.fail(Failure.TIMED_OUT)
+            return
+        if opening:
+            self.sender.back_off(now)
+            self.syn_due = True
+            return
+        self.sender.on_timeout(now)
+        self.fin_due = self.sender.fin_queued
+
+    def _arm_persist(self, now: Nanos) -> None:
+        """Probe a closed window while data waits (RFC 9293, 3.8.6.1)."""
+        sender = self.sender
+        blocked = self.waiting or sender.stop > sender.snd_nxt
+        if self.state not in SYNCHRONIZED or not blocked or sender.outstanding():
+            self._persist_tries = 0 if not blocked else self._persist_tries
+            return
+        if self._persist_at == NEVER:
+            self._persist_at = now + sender.rtt.backed_off(self._persist_tries)
+
+    # ---- sending
+
+    def transmit(self, now: Nanos, limit: int) -> list[Segment]:
+        """Return at most `limit` segments that are to leave now."""
+        if self.reset_due is not None:
+            return [self._reset(now)]
+        if self.state is State.CLOSED:
+            return []
+        if self.syn_due:
+            return [handshake.syn(self, now)]
+        if self.state is State.SYN_SENT:
+            return []
+        out: list[Segment] = []
+        sender = self.sender
+        while len(out) < limit and sender.scoreboard.lost:
+            departure = sender.next_resend(now)
+            if departure is None:
+                break
+            out.append(self._data(now, departure))
+        if sender.stop > sender.snd_nxt:
+            while len(out) < limit:
+                departure = sender.next_new(now)
+                if departure is None:
+                    break
+                out.append(self._data(now, departure))
+        if self.fin_due and len(out) < limit and sender.snd_nxt >= sender.stop:
+            out.append(closing.fin(self, now))
+        self._acknowledge(now, out)
+        self._arm_persist(now)
+        return out
+
+    def _acknowledge(self, now: Nanos, out: list[Segment]) -> None:
+        """Add an ACK or a probe if they are due, and note that RCV.NXT was told."""
+        if self.probe_due:
+            self.probe_due = False
+            out.append(self.segment(now, ACK, self.sender.snd_una - 1))
+        if self.receiver.ack_now and not out:
+            out.append(self.segment(now, ACK, self.sender.snd_nxt))
+        if out:
+            self.receiver.on_ack_sent()
+            self.timestamps.last_ack_sent = self.receiver.rcv_nxt
+
+    def _data(self, now: Nanos, departure: Departure) -> Segment:
+        run = departure.run
+        length = departure.stop - departure.start
+        segment = self.segment(
+            now,
+            ACK | PSH if departure.last else ACK,
+            departure.start,
+        )
+        segment.payload = departure.pieces()
+        segment.length = length
+        segment.sack = ()
+        segment.dss = run.dss
+        segment.options = run.options
+        if length > self.sender.mss:
+            segment.segment_size = self.sender.mss
+        return segment
+
+    def segment(self, now: Nanos, flags: int, position: Octets) -> Segment:
+        """Return a segment without payload that starts at `position` of our sequence space."""
+        receiver = self.receiver
+        segment = Segment(
+            self.flow_out,
+            wrap32(position, self.iss),
+            wrap32(receiver.rcv_nxt, receiver.irs) if flags & ACK else 0,
+            flags,
+            min(65535, self.window >> (0 if flags & SYN else receiver.scale)),
+        )
+        segment.ts_val, segment.ts_ecr = self.timestamps.stamp(now, flags)
+        if receiver.reassembly.buffered and self.sack:
+            segment.sack = tuple(
+                (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))
+                for start, stop in receiver.sack_ranges()
+            )
+        return segment
+
+    def _reset(self, now: Nanos) -> Segment:
+        options = self.reset_due or ()
+        self.reset_due = None
+        segment = self.segment(now, RST | ACK, self.sender.snd_nxt)
+        segment.sack = ()
+        segment.options = options
+        segment.ts_val = ABSENT
+        return segment

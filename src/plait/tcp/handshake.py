@@ -1,0 +1,142 @@
+"""Opening a connection: three-way handshake and what the options on SYNs settle (RFC 9293, 3.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from plait.tcp.state import State
+from plait.units import Nanos
+from plait.wire.segment import ACK, RST, SYN, Segment
+from plait.wire.seq import unwrap32
+from plait.wire.tcp_options import Mss, Option, SackPermitted, WindowScale
+
+if TYPE_CHECKING:
+    from plait.tcp.connection import TcpConnection
+
+DEFAULT_MSS_V4: Final = 536
+DEFAULT_MSS_V6: Final = 1220
+"""What a peer takes that announces nothing (RFC 9293, 3.7.1)."""
+
+LEAST_MSS: Final = 88
+"""Announcements below this are raised, so that full options leave room for payload."""
+
+MAX_SHIFT: Final = 14
+"""Largest window scale (RFC 7323, 2.3)."""
+
+
+def syn(connection: TcpConnection, now: Nanos) -> Segment:
+    """Return the SYN or SYN/ACK that is due."""
+    answering = connection.state is State.SYN_RECEIVED
+    segment = connection.segment(now, SYN | ACK if answering else SYN, 0)
+    segment.sack = ()
+    options: list[Option] = [Mss(connection.local_mss)]
+    if connection.sack:
+        options.append(SackPermitted())
+    if connection.window_scaling:
+        options.append(WindowScale(connection.settings.window_scale))
+    if connection.syn_count < connection.syn_option_tries:
+        options.extend(connection.syn_options)
+    segment.options = tuple(options)
+    connection.syn_due = False
+    connection.syn_count += 1
+    sender = connection.sender
+    sender.snd_nxt = max(sender.snd_nxt, 1)
+    sender.timer_base = now
+    sender.last_sent = now
+    return segment
+
+
+def accept(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
+    """Take the SYN of a passive open (RFC 9293, 3.10.7.2)."""
+    _negotiate(connection, now, segment)
+    connection.state = State.SYN_RECEIVED
+    connection.syn_due = True
+
+
+def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
+    """Apply a segment in SYN-SENT (RFC 9293, 3.10.7.3); return whether it was acceptable."""
+    sender = connection.sender
+    acked = False
+    if segment.flags & ACK:
+        ack = unwrap32(segment.ack, connection.iss, sender.snd_una)
+        acked = ack == sender.snd_nxt == 1
+        if not acked:
+            return False
+    if segment.flags & RST:
+        if acked:
+            connection.refuse()
+        return acked
+    if not segment.flags & SYN:
+        return False
+    _negotiate(connection, now, segment)
+    if not acked:
+        connection.state = State.SYN_RECEIVED
+        connection.syn_due = True
+        return True
+    if connection.syn_count == 1:
+        sender.rtt.on_sample(now - sender.timer_base)
+    _establish(connection, now, segment)
+    connection.receiver.ack_now = True
+    return True
+
+
+def on_final_ack(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
+    """Apply the ACK of our SYN in SYN-RECEIVED; return whether it was that."""
+    sender = connection.sender
+    ack = unwrap32(segment.ack, connection.iss, sender.snd_una)
+    if not 1 <= ack <= sender.snd_nxt:
+        connection.challenge(now)
+        return False
+    if connection.syn_count == 1:
+        sender.rtt.on_sample(now - sender.timer_base)
+    _establish(connection, now, segment)
+    sender.snd_wnd = segment.window << sender.scale
+    return True
+
+
+def on_stray_syn(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
+    """Answer a SYN on a connection that has seen one: repeat ours, or challenge (RFC 5961, 4)."""
+    if connection.state is State.SYN_RECEIVED:
+        connection.syn_due = not segment.flags & ACK
+        if segment.flags & ACK:
+            return on_final_ack(connection, now, segment)
+    else:
+        connection.challenge(now)
+    return False
+
+
+def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
+    sender = connection.sender
+    sender.snd_una = 1
+    sender.backoff = 0
+    sender.snd_wnd = segment.window
+    sender.snd_wl1 = 0
+    sender.snd_wl2 = 1
+    sender.max_window = max(sender.max_window, sender.snd_wnd)
+    sender.timer_base = now
+    connection.syn_due = False
+    connection.state = State.ESTABLISHED
+    connection.timestamps.last_ack_sent = connection.receiver.rcv_nxt
+
+
+def _negotiate(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
+    """Settle what both SYNs must agree on."""
+    receiver = connection.receiver
+    receiver.irs = segment.seq
+    announced = DEFAULT_MSS_V4 if len(segment.flow) == 12 else DEFAULT_MSS_V6
+    shift = -1
+    sack = False
+    for option in segment.options:
+        if isinstance(option, Mss):
+            announced = option.value
+        elif isinstance(option, WindowScale):
+            shift = min(option.shift, MAX_SHIFT)
+        elif isinstance(option, SackPermitted):
+            sack = True
+    connection.path_mss = min(connection.local_mss, max(announced, LEAST_MSS))
+    connection.sack = connection.sack and sack
+    connection.timestamps.start(now, segment)
+    connection.window_scaling = shift >= 0 and connection.settings.window_scale >= 0
+    connection.sender.scale = shift if connection.window_scaling else 0
+    receiver.scale = connection.settings.window_scale if connection.window_scaling else 0
+    connection.update_mss()

@@ -1,0 +1,118 @@
+"""The receiving half: acceptance, reassembly, and when and what to acknowledge."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from plait.buffers import Pieces, Reassembly, slice_pieces
+from plait.tcp.settings import TcpSettings
+from plait.units import Nanos, Octets
+
+NEVER: Final = 1 << 62
+"""A deadline that is not set."""
+
+QUICK_ACKS: Final = 16
+"""Segments at the start that are acknowledged at once, so that slow start is not held up."""
+
+RECENT: Final = 4
+"""Arrivals remembered for SACK (RFC 2018, 4)."""
+
+
+def acceptable(seq: Octets, length: Octets, rcv_nxt: Octets, rcv_wnd: Octets) -> bool:
+    """Return whether any of the segment lies in the receive window (RFC 9293, table 6).
+
+    Args:
+        seq: Unwrapped SEG.SEQ.
+        length: SEG.LEN in octets, SYN and FIN counted.
+        rcv_nxt: RCV.NXT, unwrapped like `seq`.
+        rcv_wnd: RCV.WND in octets, scaling applied.
+    """
+    if rcv_wnd == 0:
+        return length == 0 and seq == rcv_nxt
+    edge = rcv_nxt + rcv_wnd
+    last = seq + max(length, 1) - 1
+    return rcv_nxt <= seq < edge or rcv_nxt <= last < edge
+
+
+class Receiver:
+    """RCV.NXT and what belongs to it; positions count from the peer's ISN."""
+
+    def __init__(self, settings: TcpSettings) -> None:
+        self.irs = 0
+        """The peer's initial sequence number."""
+
+        self.reassembly = Reassembly(1)
+        self.window: Octets = 65535
+        """RCV.WND; the connection sets it, since all subflows share one (RFC 8684, 3.3.4)."""
+
+        self.scale = 0
+        """Shift of the windows we send."""
+
+        self.fin_at: Octets = -1
+        """Position of the peer's FIN, -1 while unknown."""
+
+        self.ack_now = False
+        self.ack_deadline: Nanos = NEVER
+        self.received: Octets = 0
+        """Payload octets that arrived, duplicates counted."""
+
+        self._unacked: Octets = 0
+        self._quick = QUICK_ACKS
+        self._delay = settings.delayed_ack
+        self._recent: list[Octets] = []
+
+    @property
+    def rcv_nxt(self) -> Octets:
+        """Return RCV.NXT, a FIN that is in order counted."""
+        following = self.reassembly.next
+        return following + 1 if following == self.fin_at else following
+
+    def on_payload(self, now: Nanos, start: Octets, pieces: Pieces, length: Octets) -> None:
+        """Take payload that passed the acceptance test; cut what exceeds the window."""
+        self.received += length
+        edge = self.reassembly.next + self.window
+        if start + length > edge:
+            pieces = slice_pieces(pieces, 0, edge - start)
+            length = edge - start
+        in_order = start == self.reassembly.next and self.reassembly.buffered == 0
+        self.reassembly.insert(start, pieces, length)
+        if not in_order:
+            self.ack_now = True
+            if start > self.reassembly.next:
+                self._remember(start)
+
+    def plan_ack(self, now: Nanos, length: Octets, mss: Octets) -> None:
+        """Acknowledge every second full segment, others within a delay (RFC 9293, 3.8.6.3)."""
+        self._unacked += length
+        if self._unacked >= 2 * mss or self._quick > 0:
+            self._quick -= 1
+            self.ack_now = True
+        elif self.ack_deadline == NEVER:
+            self.ack_deadline = now + self._delay
+
+    def on_fin(self, position: Octets) -> None:
+        """Note where the peer's stream ends; the first FIN counts."""
+        if self.fin_at < 0 and position >= self.reassembly.next:
+            self.fin_at = position
+        self.ack_now = True
+
+    def on_ack_sent(self) -> None:
+        """A segment with the current RCV.NXT left."""
+        self.ack_now = False
+        self.ack_deadline = NEVER
+        self._unacked = 0
+
+    def _remember(self, position: Octets) -> None:
+        self._recent = [position, *[p for p in self._recent if p != position]][: 2 * RECENT]
+
+    def sack_ranges(self) -> list[tuple[Octets, Octets]]:
+        """Return what is held out of order, the latest arrival first (RFC 2018, 4)."""
+        if self.reassembly.buffered == 0:
+            self._recent.clear()
+            return []
+        ranges: list[tuple[Octets, Octets]] = []
+        for position in self._recent:
+            found = self.reassembly.range_at(position)
+            if found is not None and found not in ranges:
+                ranges.append(found)
+        return ranges[:RECENT]

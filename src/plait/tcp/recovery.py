@@ -1,0 +1,97 @@
+"""Loss recovery: fast retransmit, fast recovery and what follows a time-out.
+
+With SACK the scoreboard tells what is lost (RFC 6675); without, three duplicate ACKs and partial
+ACKs do (RFC 5681, RFC 6582).  One reduction of the window covers all losses up to the recovery
+point.  After a time-out everything counts as lost and slow start clocks it out again.
+"""
+
+from __future__ import annotations
+
+from plait.congestion.base import CongestionController
+from plait.tcp.scoreboard import DUP_THRESH, Scoreboard
+from plait.units import Nanos, Octets
+
+
+class Recovery:
+    """Decides when the window is reduced and which octets count as lost."""
+
+    def __init__(self, scoreboard: Scoreboard, controller: CongestionController) -> None:
+        self.reducing = False
+        """In fast recovery: ACKs do not grow the window."""
+
+        self.point: Octets = 0
+        """The episode ends when everything below is acknowledged (RFC 6675: RecoveryPoint)."""
+
+        self._scoreboard = scoreboard
+        self._controller = controller
+        self._duplicates = 0
+        self._departed: Octets = 0
+        self._forced = False
+        self._timed_out = False
+
+    def departed(self) -> Octets:
+        """Return the octets that duplicate ACKs without SACK say have left the network."""
+        return self._departed
+
+    def take_forced(self) -> bool:
+        """Return whether the first retransmission may leave in spite of the window, once."""
+        forced = self._forced
+        self._forced = False
+        return forced
+
+    def on_duplicate(self, mss: Octets, sacked: bool) -> None:
+        """A duplicate ACK came (RFC 5681, 3.2)."""
+        self._duplicates += 1
+        if not sacked:
+            self._departed += mss
+
+    def on_ack(
+        self,
+        now: Nanos,
+        una: Octets,
+        nxt: Octets,
+        mss: Octets,
+        in_flight: Octets,
+        advanced: bool,
+    ) -> None:
+        """Look for losses after an ACK; begin or end recovery."""
+        if advanced:
+            self._duplicates = 0
+            self._departed = 0
+            self._leave(una)
+        partial = advanced and self.reducing
+        lost = self._scoreboard.detect_losses(una, mss)
+        if not lost and una < nxt and (self._duplicates == DUP_THRESH or partial):
+            lost = self._mark_first(una, nxt, mss)
+        if lost and not self.reducing and not self._timed_out:
+            self.reducing = True
+            self.point = nxt
+            self._forced = True
+            self._controller.on_loss(now, in_flight)
+
+    def _mark_first(self, una: Octets, nxt: Octets, mss: Octets) -> Octets:
+        """Without better knowledge the segment at SND.UNA is the lost one (RFC 6582, 3.2)."""
+        if self._scoreboard.sacked and self.reducing:
+            return 0
+        return self._scoreboard.mark_lost(una, min(una + mss, nxt))
+
+    def _leave(self, una: Octets) -> None:
+        """End the episode once its point is acknowledged."""
+        if una >= self.point and (self.reducing or self._timed_out):
+            self.reducing = False
+            self._timed_out = False
+            self._forced = False
+            self._scoreboard.end_episode()
+
+    def on_timeout(self, now: Nanos, una: Octets, nxt: Octets, first: bool) -> None:
+        """Start over from SND.UNA; only the first of several time-outs reduces `ssthresh`."""
+        if first:
+            self._controller.on_timeout(now, self._scoreboard.in_flight(una, nxt))
+        self._controller.cwnd = self._controller.mss
+        self._scoreboard.on_timeout(una, nxt)
+        self._duplicates = 0
+        self._departed = 0
+        self.reducing = False
+        self._timed_out = True
+        self._forced = True
+        self.point = nxt

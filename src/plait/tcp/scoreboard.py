@@ -1,0 +1,89 @@
+"""What became of each octet in flight: selectively acknowledged, lost, sent again (RFC 6675)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from plait.ranges import RangeSet
+from plait.units import Octets
+
+DUP_THRESH: Final = 3
+"""Segments that must have arrived above a hole before it counts as a loss (RFC 6675, 2)."""
+
+
+class Scoreboard:
+    """Ranges of the subflow's sequence space between SND.UNA and SND.NXT."""
+
+    def __init__(self) -> None:
+        self.sacked = RangeSet()
+        self.lost = RangeSet()
+        """Lost and not yet sent again."""
+
+        self.resent = RangeSet()
+        """Sent again in this episode; only the retransmission timer declares it lost anew."""
+
+    def in_flight(self, una: Octets, nxt: Octets) -> Octets:
+        """Return the octets that are on the way by our best knowledge (RFC 6675: pipe)."""
+        return nxt - una - self.sacked.total - self.lost.total
+
+    def on_sack(self, blocks: Iterable[tuple[Octets, Octets]], una: Octets, nxt: Octets) -> Octets:
+        """Take the blocks of an ACK and return the octets they newly cover.
+
+        Blocks outside the octets in flight tell nothing and are ignored.
+        """
+        new = 0
+        for start, stop in blocks:
+            if una < start < stop <= nxt:
+                new += self.sacked.add(start, stop)
+                self.lost.remove(start, stop)
+        return new
+
+    def on_cumulative_ack(self, una: Octets, ack: Octets) -> Octets:
+        """Forget all below `ack` and return the octets that had not been SACKed."""
+        delivered = ack - una - self.sacked.discard_below(ack)
+        self.lost.discard_below(ack)
+        self.resent.discard_below(ack)
+        return delivered
+
+    def detect_losses(self, una: Octets, mss: Octets) -> Octets:
+        """Mark the holes that RFC 6675's IsLost calls lost; return the octets newly marked."""
+        if not self.sacked:
+            return 0
+        edge = self._loss_edge(mss)
+        return sum(self.mark_lost(start, stop) for start, stop in self.sacked.holes(una, edge))
+
+    def _loss_edge(self, mss: Octets) -> Octets:
+        """Return the position below which enough was SACKed above."""
+        above = 0
+        count = 0
+        for start, stop in reversed(list(self.sacked)):
+            above += stop - start
+            count += 1
+            if above > (DUP_THRESH - 1) * mss or count >= DUP_THRESH:
+                return start
+        return 0
+
+    def mark_lost(self, start: Octets, stop: Octets) -> Octets:
+        """Mark what is neither SACKed nor sent again; return the octets newly marked."""
+        new = 0
+        for low, high in self.resent.holes(start, stop):
+            for begin, end in self.sacked.holes(low, high):
+                new += self.lost.add(begin, end)
+        return new
+
+    def on_resent(self, start: Octets, stop: Octets) -> None:
+        """A lost range was put on the wire once more."""
+        self.lost.remove(start, stop)
+        self.resent.add(start, stop)
+
+    def on_timeout(self, una: Octets, nxt: Octets) -> None:
+        """Count everything as lost; forget SACKs, which the peer may renege (RFC 2018, 8)."""
+        self.sacked.clear()
+        self.resent.clear()
+        self.lost.clear()
+        self.lost.add(una, nxt)
+
+    def end_episode(self) -> None:
+        """Recovery is over."""
+        self.resent.clear()

@@ -1,0 +1,117 @@
+"""Internet checksums (RFC 1071) and the DSS checksum built on them (RFC 8684, 3.3.1).
+
+A sum here is the one's-complement sum of 16-bit words, carries folded in.  Modulo 65,535 it is an
+ordinary sum, which lets big integers and vectors compute it; but zero and 65,535 differ: only
+zeros sum to zero.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from plait.wire.segment import Buffer
+
+np: Any = None
+if importlib.util.find_spec("numpy") is not None:
+    import numpy as np
+
+BACKEND: Final[str] = "pure" if np is None else "numpy"
+"""What sums long buffers; the other one is used for short buffers in either case."""
+
+_VECTOR: Final = 1024
+"""Octets from which the vectored sum is faster: its 3.7 us are the pure one's for 1,000 octets."""
+
+_CHUNK: Final = 2048
+"""Octets per integer, even.  64 KB take 94 us; 200 as one integer, 129 if that is halved first."""
+
+_SWAP: Final = sys.byteorder == "little"
+
+
+def fold(total: int) -> int:
+    """Return 16 bits with the same sum; only zero gives zero."""
+    if total == 0:
+        return 0
+    return total % 0xFFFF or 0xFFFF
+
+
+def ones_sum(data: Buffer) -> int:
+    """Return the sum of the 16-bit words of `data`, an odd last octet padded with zero."""
+    if np is None or len(data) < _VECTOR:
+        return _sum_pure(data)
+    return _sum_numpy(data)
+
+
+def sum_pieces(pieces: Sequence[Buffer]) -> int:
+    """Return the sum over the concatenation of pieces of any length."""
+    if len(pieces) == 1:
+        return ones_sum(pieces[0])
+    total = 0
+    odd = False
+    for piece in pieces:
+        part = ones_sum(piece)
+        total += _swap(part) if odd else part
+        odd ^= len(piece) & 1 == 1
+    return fold(total)
+
+
+def internet_checksum(pieces: Sequence[Buffer], initial: int = 0) -> int:
+    """Return the checksum field that makes everything sum to 65,535.
+
+    Args:
+        pieces: The octets covered, the checksum field zero.
+        initial: Sum of what goes before them, such as a pseudo-header.
+    """
+    return ~fold(initial + sum_pieces(pieces)) & 0xFFFF
+
+
+def dss_checksum(dsn: int, ssn: int, length: int, pieces: Sequence[Buffer]) -> int:
+    """Return the checksum of a mapping (RFC 8684, 3.3.1).
+
+    Args:
+        dsn: All 64 bits, even if the option carries 32.
+        ssn: As in the option.
+        length: Data-Level Length as in the option, DATA_FIN counted.
+        pieces: The payload that the mapping covers.
+    """
+    return ~fold(_pseudo(dsn, ssn, length) + sum_pieces(pieces)) & 0xFFFF
+
+
+def dss_checksum_ok(
+    dsn: int, ssn: int, length: int, pieces: Sequence[Buffer], checksum: int
+) -> bool:
+    """Return whether a mapping arrived with the checksum that its octets have."""
+    return fold(_pseudo(dsn, ssn, length) + sum_pieces(pieces) + checksum) == 0xFFFF
+
+
+def _pseudo(dsn: int, ssn: int, length: int) -> int:
+    """Return the sum of the DSS pseudo-header."""
+    return fold((dsn >> 32) + (dsn & 0xFFFFFFFF) + ssn + length)
+
+
+def _swap(word: int) -> int:
+    """Return 16 bits with their octets exchanged."""
+    return (word & 0xFF) << 8 | word >> 8
+
+
+def _sum_pure(data: Buffer) -> int:
+    """Return the sum by big integers."""
+    length = len(data)
+    if length <= _CHUNK:
+        total = int.from_bytes(data, "big")
+        return fold(total << 8 if length & 1 else total)
+    last = length - length % _CHUNK
+    total = sum([int.from_bytes(data[at : at + _CHUNK], "big") for at in range(0, last, _CHUNK)])
+    return fold(total + _sum_pure(data[last:]))
+
+
+def _sum_numpy(data: Buffer) -> int:
+    """Return the sum by 32-bit words in the machine's order (RFC 1071, 2: order is free)."""
+    tail = len(data) & 3
+    words = np.frombuffer(data, dtype=np.uint32, count=len(data) >> 2)
+    total = fold(int(words.sum(dtype=np.uint64)))
+    if _SWAP:
+        total = _swap(total)
+    return fold(total + _sum_pure(data[-tail:])) if tail else total
