@@ -56,13 +56,13 @@ class CongestionController:
     def __init__(self, mss: Octets) -> None:
         """Start for a path whose segments carry `mss` octets of payload."""
         self.mss = mss
-        self.cwnd: Octets = min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
+        self.cwnd: Octets = initial_window(mss)
         self.ssthresh: Octets = INFINITE
 
     def on_mss(self, mss: Octets) -> None:
         """The handshake or path MTU discovery changed the segment size."""
-        if self.cwnd == min(INITIAL_WINDOW * self.mss, max(2 * self.mss, 14600)):
-            self.cwnd = min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
+        if self.cwnd == initial_window(self.mss):
+            self.cwnd = initial_window(mss)
         self.mss = mss
 
     def on_ack(self, sample: AckSample) -> None:
@@ -80,14 +80,19 @@ class CongestionController:
 
     def on_idle(self, now: Nanos) -> None:
         """Nothing was sent for longer than the RTO (RFC 5681, 4.1): restart cautiously."""
-        self.cwnd = min(self.cwnd, min(INITIAL_WINDOW * self.mss, max(2 * self.mss, 14600)))
+        self.cwnd = min(self.cwnd, initial_window(self.mss))
+
+
+def initial_window(mss: Octets) -> Octets:
+    """Return what may be sent before the first ACK (RFC 6928, 2)."""
+    return min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
 
 
 def slow_start(controller: CongestionController, sample: AckSample) -> Octets:
     """Grow `cwnd` by what was acknowledged, up to `ssthresh`; return the octets left over.
 
-    Growth is by octets acknowledged (RFC 3465, RFC 9438 section 4.10 allow it where bursts are paced
-    by the acknowledgments of super-segments).
+    Growth is by octets acknowledged (RFC 3465), without its limit of two segments an ACK: receivers
+    of super-segments acknowledge whole bursts.
     """
     room = controller.ssthresh - controller.cwnd
     used = min(sample.acked, room)

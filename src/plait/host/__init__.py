@@ -1,0 +1,1 @@
+"""The host: demultiplexing, listeners and the sans-I/O boundary."""

@@ -23,7 +23,11 @@ class Entry:
     )
 
     def __init__(
-        self, connection_id: int, connection: Connection, settings: Settings, listener_id: int | None
+        self,
+        connection_id: int,
+        connection: Connection,
+        settings: Settings,
+        listener_id: int | None,
     ) -> None:
         self.connection_id = connection_id
         self.connection = connection

@@ -34,7 +34,6 @@ from plait.host.settings import Settings
 from plait.mptcp.connection import Connection
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.state import Phase, State
-from plait.mptcp.subflow import Subflow
 from plait.pathing.base import OpenSubflow
 from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER

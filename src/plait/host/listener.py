@@ -59,9 +59,7 @@ class Listeners:
 
     def in_use(self, address: IpAddress | None, port: int) -> bool:
         """Return whether a new listener would take from one that exists."""
-        return any(
-            address is None or one.takes(address) for one in self._by_port.get(port, ())
-        )
+        return any(address is None or one.takes(address) for one in self._by_port.get(port, ()))
 
 
 def _unbound(listener: Listener) -> bool:

@@ -1,0 +1,1 @@
+"""Multipath TCP: the data level and its subflows."""

@@ -61,7 +61,7 @@ class AddressBook:
         return min((entry.repeat_at for entry in self.announcements.values()), default=NEVER)
 
 
-def on_option(connection: Connection, now: Nanos, subflow: Subflow, option: Option) -> None:
+def on_option(connection: Connection, subflow: Subflow, option: Option) -> None:
     """Apply an option of path management."""
     if isinstance(option, AddAddr):
         if option.echo:

@@ -15,7 +15,7 @@ from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_fastclose import MpFastclose
-from plait.wire.mptcp.mp_tcprst import UNSPECIFIED, MpTcprst
+from plait.wire.mptcp.mp_tcprst import TOO_MUCH_OUTSTANDING_DATA, UNSPECIFIED, MpTcprst
 from plait.wire.segment import Segment
 from plait.wire.seq import wrap64
 
@@ -39,7 +39,10 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
         return
     for subflow in connection.subflows:
         if subflow.alive:
-            subflow.tcp.close()
+            if subflow.stale:  # what it still holds was delivered elsewhere (RFC 8684, 3.3.3)
+                subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
+            else:
+                subflow.tcp.close()
             if subflow.tcp.state is TcpState.CLOSED:
                 connection.on_subflow_ended(now, subflow)
     if not any(subflow.alive for subflow in connection.subflows):
@@ -125,7 +128,7 @@ def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
     return False
 
 
-def on_fail(connection: Connection, now: Nanos, subflow: Subflow, option: MpFail) -> None:
+def on_fail(connection: Connection, subflow: Subflow) -> None:
     """The peer saw a checksum fail: answer in kind and revert to TCP (RFC 8684, 3.7)."""
     connection.counters.mp_fail_rx += 1
     if not fallback.possible(connection):

@@ -382,12 +382,12 @@ class Connection:
                 continue
             fresh = not subflow.stale
             subflow.tcp.handle_timeout(now)
-            if subflow.tcp.failure is not None or subflow.tcp.state is TcpState.CLOSED:
+            if subflow.tcp.ended:
                 self.on_subflow_ended(now, subflow)
             elif fresh and subflow.stale:
                 reinjection.on_stale(self, subflow)
         if self.data_rto_at <= now:
-            reinjection.on_data_timeout(self, now)
+            reinjection.on_data_timeout(self)
         if self.lonely_until <= now:
             self.lonely_until = NEVER
             self.fail(Failure.TIMED_OUT)

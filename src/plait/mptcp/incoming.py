@@ -93,10 +93,8 @@ def _on_data_ack(
 ) -> None:
     sender = connection.sender
     idsn = connection.keys.local_idsn
-    if dss.flags & DATA_ACK_8:
-        ack = unwrap64(dss.data_ack, idsn, sender.snd_una)
-    else:
-        ack = unwrap_low32(dss.data_ack, idsn, sender.snd_una)
+    unwrap = unwrap64 if dss.flags & DATA_ACK_8 else unwrap_low32
+    ack = unwrap(dss.data_ack, idsn, sender.snd_una)
     if ack > sender.buffer.stop + 1:
         return
     if sender.on_ack(ack):
@@ -109,10 +107,8 @@ def _on_mapping(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) 
     receiver = connection.receiver
     idsn = connection.keys.remote_idsn
     near = receiver.reassembly.next
-    if dss.flags & DSN_8:
-        dsn = unwrap64(dss.dsn, idsn, near)
-    else:
-        dsn = unwrap_low32(dss.dsn, idsn, near)
+    unwrap = unwrap64 if dss.flags & DSN_8 else unwrap_low32
+    dsn = unwrap(dss.dsn, idsn, near)
     if dss.length == 0:
         _on_infinite_mapping(connection, now, subflow)
         return
@@ -154,11 +150,11 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
             if subflow.first:
                 _declare(connection, now, subflow, handshake.mapping_of(option))
         elif isinstance(option, MpFail):
-            closing.on_fail(connection, now, subflow, option)
+            closing.on_fail(connection, subflow)
         elif isinstance(option, MpTcprst):
             continue
         else:
-            advertising.on_option(connection, now, subflow, option)
+            advertising.on_option(connection, subflow, option)
     if closing.on_fastclose(connection, now, segment):
         return
     if subflow.phase is Phase.ACTIVE:

@@ -43,8 +43,7 @@ class StreamReceiver:
     def edge(self) -> Octets:
         """Return the right edge of the window, which never moves left (RFC 8684, 3.3.4)."""
         limit = self.reassembly.next + self.capacity - self.unread
-        if limit > self._edge:
-            self._edge = limit
+        self._edge = max(self._edge, limit)
         return self._edge
 
     def window(self) -> Octets:

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 def on_stale(connection: Connection, subflow: Subflow) -> None:
     """A retransmission time-out: give its data to subflows that answer, if there are any."""
     if any(
-        other.can_send and not other.stale
-        for other in connection.subflows
-        if other is not subflow
+        other.can_send and not other.stale for other in connection.subflows if other is not subflow
     ):
         connection.counters.subflow_stale += 1
         reinject_from(connection, subflow)
@@ -52,14 +50,12 @@ def arm(connection: Connection, now: Nanos) -> None:
     if connection.mode is Mode.TCP or sender.snd_una >= sender.snd_nxt:
         connection.data_rto_at = NEVER
     elif connection.data_rto_at == NEVER:
-        rtos = [
-            subflow.tcp.sender.rtt.rto for subflow in connection.subflows if subflow.can_send
-        ]
+        rtos = [subflow.tcp.sender.rtt.rto for subflow in connection.subflows if subflow.can_send]
         if rtos:
             connection.data_rto_at = now + max(rtos)
 
 
-def on_data_timeout(connection: Connection, now: Nanos) -> None:
+def on_data_timeout(connection: Connection) -> None:
     """Reinject the head of the stream unless a subflow still works on it."""
     connection.data_rto_at = NEVER
     sender = connection.sender

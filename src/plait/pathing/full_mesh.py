@@ -27,9 +27,7 @@ class FullMesh(PathManager):
     def on_established(self, view: View) -> list[Action]:
         """Join from every other local address, or advertise them."""
         if not view.initiator:
-            return [
-                Advertise(address) for address in view.local if address != view.first.local
-            ]
+            return [Advertise(address) for address in view.local if address != view.first.local]
         if view.join_initial:
             self._remotes[0] = _Remote(view.first.remote, view.first.remote_port, 0)
         return self._mesh(view)

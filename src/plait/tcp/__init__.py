@@ -1,0 +1,1 @@
+"""TCP: one subflow, or all there is after fall-back."""

@@ -139,6 +139,11 @@ class TcpConnection:
         else:
             self.fail(Failure.RESET)
 
+    @property
+    def ended(self) -> bool:
+        """Return whether nothing more will happen, in order or not."""
+        return self.state is State.CLOSED
+
     def update_mss(self) -> None:
         """Settle the payload of a full segment once the options in use are known."""
         room = (TIMESTAMPS_ROOM if self.timestamps.on else 0) + self.option_room
@@ -163,31 +168,30 @@ class TcpConnection:
         flags = segment.flags
         length = segment.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
         fresh = self.timestamps.check(now, segment)
-        if not fresh or not acceptable(seq, length, receiver.rcv_nxt, receiver.window):
-            if not self._in_window_ack(seq, length, segment) or not fresh:
-                self._on_unacceptable(now, segment)
-                return False
+        if not fresh or not self._acceptable(seq, length):
+            self._on_unacceptable(now, segment)
+            return False
         if flags & RST:
             return closing.on_reset(self, now, seq)
         if flags & SYN:
             return handshake.on_stray_syn(self, now, segment)
-        if not flags & ACK:
-            return False
         if self.state is State.SYN_RECEIVED and not handshake.on_final_ack(self, now, segment):
             return False
-        if not self._receive_ack(now, segment, seq):
+        if not flags & ACK or not self._receive_ack(now, segment, seq):
             return False
         self.timestamps.update(now, segment, seq, receiver)
         self._receive_text(now, segment, seq)
         return True
 
-    def _in_window_ack(self, seq: Octets, length: Octets, segment: Segment) -> bool:
-        """Return whether the window is closed but the segment's ACK is to be used.
+    def _acceptable(self, seq: Octets, length: Octets) -> bool:
+        """Return whether the segment is to be looked at.
 
-        With RCV.WND zero, valid ACKs, URGs and RSTs are still taken (RFC 9293, 3.10.7.4).
+        With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
         """
         receiver = self.receiver
-        return receiver.window == 0 and seq == receiver.rcv_nxt and length > 0
+        if receiver.window == 0 and seq == receiver.rcv_nxt:
+            return True
+        return acceptable(seq, length, receiver.rcv_nxt, receiver.window)
 
     def _on_unacceptable(self, now: Nanos, segment: Segment) -> None:
         """Tell the peer what we expect, but never in a storm."""
@@ -320,19 +324,12 @@ class TcpConnection:
         if self.state is State.SYN_SENT:
             return []
         out: list[Segment] = []
-        sender = self.sender
-        while len(out) < limit and sender.scoreboard.lost:
-            departure = sender.next_resend(now)
+        while len(out) < limit:
+            departure = self.sender.next_resend(now) or self.sender.next_new(now)
             if departure is None:
                 break
             out.append(self._data(now, departure))
-        if sender.stop > sender.snd_nxt:
-            while len(out) < limit:
-                departure = sender.next_new(now)
-                if departure is None:
-                    break
-                out.append(self._data(now, departure))
-        if self.fin_due and len(out) < limit and sender.snd_nxt >= sender.stop:
+        if self.fin_due and len(out) < limit and self.sender.snd_nxt >= self.sender.stop:
             out.append(closing.fin(self, now))
         self._acknowledge(now, out)
         self._arm_persist(now)

@@ -83,7 +83,7 @@ def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool
 def on_final_ack(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
     """Apply the ACK of our SYN in SYN-RECEIVED; return whether it was that."""
     sender = connection.sender
-    ack = unwrap32(segment.ack, connection.iss, sender.snd_una)
+    ack = unwrap32(segment.ack, connection.iss, sender.snd_una) if segment.flags & ACK else 0
     if not 1 <= ack <= sender.snd_nxt:
         connection.challenge(now)
         return False

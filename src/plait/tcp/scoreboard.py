@@ -56,11 +56,9 @@ class Scoreboard:
     def _loss_edge(self, mss: Octets) -> Octets:
         """Return the position below which enough was SACKed above."""
         above = 0
-        count = 0
-        for start, stop in reversed(list(self.sacked)):
+        for count, (start, stop) in enumerate(reversed(list(self.sacked)), 1):
             above += stop - start
-            count += 1
-            if above > (DUP_THRESH - 1) * mss or count >= DUP_THRESH:
+            if above > (DUP_THRESH - 1) * mss or count == DUP_THRESH:
                 return start
         return 0
 

@@ -258,7 +258,7 @@ class Sender:
         run.resent = True
         self.resent_segments += -(-(stop - start) // self.mss)
         self._on_sent(now, stop - start)
-        return Departure(run, start, stop, False)
+        return Departure(run, start, stop, last=False)
 
     def next_new(self, now: Nanos) -> Departure | None:
         """Return the next queued stretch that both windows let go, and count it as sent."""
@@ -277,7 +277,7 @@ class Sender:
             run.sent_at = now
         self.snd_nxt = stop
         self._on_sent(now, stop - start)
-        return Departure(run, start, stop, stop == self.stop)
+        return Departure(run, start, stop, last=stop == self.stop)
 
     def _on_sent(self, now: Nanos, length: Octets) -> None:
         self.sent += length

@@ -57,7 +57,7 @@ _ORDER: Final[dict[type[Option], tuple[int, int]]] = {
     MpJoinAck: (1, 6),
     MpFastclose: (1, 6),
     MpTcprst: (1, 7),
-    MpFail: (1, 5),
+    MpFail: (1, 7),
     Dss: (2, 6),
     Timestamps: (3, 2),
     FastOpen: (4, 4),
