@@ -247,11 +247,6 @@ class Stack:
 
     def _on_events(self, events: list[Event]) -> None:
         for event in events:
-            if isinstance(event, Closed | Lost):
-                transport = self._transports.get(event.connection_id)
-                if transport is not None:
-                    transport.on_gone()  # before an earlier event makes a program use it
-        for event in events:
             self._on_event(event)
 
     def _on_event(self, event: Event) -> None:

@@ -12,10 +12,12 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from plait.addresses import IpAddress
 from plait.aio.pump import Pump
+from plait.errors import UsageError
 from plait.host.events import LossReason
 from plait.mptcp.info import ConnectionInfo
 from plait.units import Octets
@@ -92,7 +94,7 @@ class StackTransport(asyncio.Transport):
 
     def info(self) -> ConnectionInfo:
         """Return what the connection is like now, or was when the host last knew it."""
-        if self.live:
+        with suppress(UsageError):
             self._info = self._host.info(self.connection_id)
         return self._info
 
@@ -139,8 +141,7 @@ class StackTransport(asyncio.Transport):
             return
         stable = _stable(data)
         if not self._backlog:
-            taken = self._host.write(self._pump.now(), self.connection_id, stable)
-            self._pump.owe()
+            taken = self._hand_over(stable)
             if taken == len(stable):
                 return
             stable = memoryview(stable)[taken:]
@@ -214,7 +215,7 @@ class StackTransport(asyncio.Transport):
         else:
             self._loop.call_soon(self.on_readable)
             return
-        if not self._ended and self._host.at_end(self.connection_id):
+        if not self._ended and self._at_end():
             self._end_reading()
 
     def on_writable(self) -> None:
@@ -224,13 +225,12 @@ class StackTransport(asyncio.Transport):
         backlog = self._backlog
         while backlog and self.live:
             data = backlog[0]
-            taken = self._host.write(self._pump.now(), self.connection_id, data)
+            taken = self._hand_over(data)
             self._backlog_octets -= taken
             if taken < len(data):
                 backlog[0] = memoryview(data)[taken:]
                 break
             backlog.popleft()
-        self._pump.owe()
         if self._writing_paused and self._backlog_octets <= self._low:
             self._writing_paused = False
             self._call_protocol("resume_writing")
@@ -241,12 +241,11 @@ class StackTransport(asyncio.Transport):
         elif self._eof:
             self._finish_writing()
 
-    def on_gone(self) -> None:
-        """Take note that the host has forgotten the connection; the reason follows."""
-        self.live = False
-
     def on_lost(self, error: OSError | None) -> None:
         """Tell the protocol that the connection has ended, None meaning cleanly."""
+        self.live = False
+        if error is None and not self._ended and not self._closing:
+            self._end_reading()
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
@@ -255,12 +254,10 @@ class StackTransport(asyncio.Transport):
     def _read_once(self) -> bool:
         """Pass on one helping of data; return whether there was any."""
         protocol = self._protocol
-        now = self._pump.now()
         if not self._buffered:
-            chunks = self._host.read_chunks(now, self.connection_id, _READ_OCTETS)
+            chunks = self._take(_READ_OCTETS)
             if not chunks:
                 return False
-            self._pump.owe()
             first = chunks[0]
             alone = len(chunks) == 1 and isinstance(first, bytes)
             protocol.data_received(first if alone else b"".join(chunks))
@@ -269,13 +266,41 @@ class StackTransport(asyncio.Transport):
         if not target:
             raise RuntimeError("get_buffer() returned an empty buffer")
         at = 0
-        for chunk in self._host.read_chunks(now, self.connection_id, len(target)):
+        for chunk in self._take(len(target)):
             target[at : at + len(chunk)] = chunk
             at += len(chunk)
         if at:
-            self._pump.owe()
             protocol.buffer_updated(at)
         return at > 0
+
+    def _take(self, limit: Octets) -> list[Buffer]:
+        """Return what has arrived; nothing from a host that has forgotten the connection.
+
+        Any call may end a connection, so it may be gone before the event that says so.
+        """
+        try:
+            chunks = self._host.read_chunks(self._pump.now(), self.connection_id, limit)
+        except UsageError:
+            self.live = False
+            return []
+        self._pump.owe()
+        return chunks
+
+    def _hand_over(self, data: Buffer) -> Octets:
+        """Return how much the host took; one that has forgotten the connection takes all."""
+        try:
+            taken = self._host.write(self._pump.now(), self.connection_id, data)
+        except UsageError:
+            self.live = False
+            return len(data)
+        self._pump.owe()
+        return taken
+
+    def _at_end(self) -> bool:
+        try:
+            return self._host.at_end(self.connection_id)
+        except UsageError:
+            return False  # the event that it is gone tells whether it ended in order
 
     def _end_reading(self) -> None:
         self._ended = True
@@ -291,14 +316,14 @@ class StackTransport(asyncio.Transport):
             self.close()
 
     def _finish_writing(self) -> None:
-        if self.live:
+        with suppress(UsageError):
             self._host.close(self._pump.now(), self.connection_id)
             self._pump.owe()
 
     def _release(self) -> None:
         """Leave the rest to the host; it no longer keeps what arrives."""
-        if self.live:
-            self.info()
+        self.info()
+        with suppress(UsageError):
             self._host.release(self._pump.now(), self.connection_id)
             self._pump.owe()
         self._schedule_lost(None)
@@ -311,9 +336,9 @@ class StackTransport(asyncio.Transport):
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
-        if self.live:
-            self.info()
-            self.live = False
+        self.info()
+        self.live = False
+        with suppress(UsageError):
             self._host.abort(self._pump.now(), self.connection_id)
             self._pump.owe()
         self._schedule_lost(error)

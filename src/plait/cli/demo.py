@@ -17,7 +17,7 @@ import click
 from plait.cli.demo_transfer import Tally, Upload
 from plait.cli.demo_view import PathReading, View
 from plait.cli.demo_world import PORT, DemoPath, World, kernel_world, memory_world
-from plait.cli.report import describe_connection, show_amount
+from plait.cli.report import Watcher, describe_connection, show_amount
 from plait.cli.running import Command, run
 from plait.errors import UsageError
 from plait.host.settings import Settings
@@ -30,7 +30,7 @@ _ALONE_SECONDS: Final = 2
 """How long one path alone is used, at its full rate."""
 
 _LOOK_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 25
+_PATIENCE_SECONDS: Final = 15
 _SMOOTHING: Final = 0.5
 """Weight of the newest reading in a displayed rate."""
 
@@ -145,12 +145,16 @@ async def _transfer(
         settings=Settings(mptcp=alone is None),
     )
     watch = _Watch(world, view, octets, began)
+    watcher = Watcher(world.stack)
+    watcher.watch(transport)
     goodput = 0.0
+    info = None
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             while not upload.digest.done():
                 await asyncio.wait([upload.digest], timeout=_LOOK_SECONDS)
                 tally = watch.look(cut=cut if goodput else None)
+                info = watcher.update()
                 if cut is not None and not goodput and tally.octets >= _CUT_AT * octets:
                     goodput = tally.octets * 8e-6 / (tally.last - began)
                     tally.mark()
@@ -163,7 +167,7 @@ async def _transfer(
         goodput=goodput or tally.octets * 8e-6 / (tally.last - began),
         tally=tally,
         intact=upload.digest.result() == digest,
-        lines=describe_connection(world.stack.info(transport)),
+        lines=[] if info is None else describe_connection(info),
     )
 
 

@@ -118,6 +118,7 @@ class Upload(asyncio.Protocol):
         self._ended = True
         if not self.digest.done():
             self.digest.set_exception(exc or ConnectionAbortedError("the receiver did not answer"))
+            self.digest.exception()  # an interrupted demonstration does not ask
 
     def _fill(self) -> None:
         """Write until the transport is full or the file at its end."""

@@ -262,9 +262,9 @@ class Host:
         return chunks
 
     def at_end(self, connection_id: int) -> bool:
-        """Return whether everything was read and nothing will come."""
-        receiver = self._entry(connection_id).connection.receiver
-        return receiver.ended and not receiver.unread
+        """Return whether everything was read and nothing will come; true of ids that are gone."""
+        entry = self._connections.by_id.get(connection_id)
+        return entry is None or entry.closed_told or entry.end_seen
 
     def close(self, now: Nanos, connection_id: int) -> None:
         """End our direction after what was written; reading goes on."""

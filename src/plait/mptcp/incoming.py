@@ -21,7 +21,7 @@ from plait.wire.mptcp.mp_capable import MpCapableData
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
 from plait.wire.segment import Segment
-from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap64
+from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap32, wrap64
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -191,7 +191,7 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow, bare: bool) -> 
 
 def _intact(connection: Connection, mapping: Mapping, pieces: Pieces) -> bool:
     dsn = wrap64(mapping.dsn, connection.keys.remote_idsn)
-    return dss_checksum_ok(dsn, mapping.ssn, mapping.dll, pieces, mapping.checksum)
+    return dss_checksum_ok(dsn, wrap32(mapping.ssn, 0), mapping.dll, pieces, mapping.checksum)
 
 
 def _deliver(connection: Connection, dsn: int, pieces: Pieces, length: int) -> None:
@@ -201,7 +201,7 @@ def _deliver(connection: Connection, dsn: int, pieces: Pieces, length: int) -> N
         counters.ofo_queue += 1
     new = receiver.insert(dsn, pieces, length)
     if new < length:
-        if dsn + length > receiver.edge():
+        if dsn + length > receiver.limit():
             counters.no_dss_in_window += 1
         else:
             counters.duplicate_data += 1

@@ -21,7 +21,7 @@ from plait.wire.mptcp.dss import (
 )
 from plait.wire.mptcp.mp_capable import MpCapableData
 from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
-from plait.wire.seq import wrap64
+from plait.wire.seq import wrap32, wrap64
 
 if TYPE_CHECKING:
     from plait.buffers import Pieces
@@ -126,7 +126,9 @@ def _queue(connection: Connection, grant: Grant) -> None:
         connection.infinite_due = False
         connection.counters.infinite_map_tx += 1
         dsn = wrap64(start, connection.keys.local_idsn)
-        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, 0, 0 if connection.checksum else NO_CHECKSUM)
+        run.dss = Dss(
+            MAPPING | DSN_8, 0, dsn, wrap32(ssn, 0), 0, 0 if connection.checksum else NO_CHECKSUM
+        )
     sender.queue(run)
 
 
@@ -134,13 +136,14 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
     """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
     length = run.stop - run.start
     dsn = wrap64(run.dsn, connection.keys.local_idsn)
+    ssn = wrap32(run.start, 0)
     checksum = NO_CHECKSUM
     if connection.checksum:
-        checksum = dss_checksum(dsn, run.start, length, pieces)
+        checksum = dss_checksum(dsn, ssn, length, pieces)
     if connection.initiator and subflow.first and run.start == 1 and not connection.confirmed:
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
-        run.dss = Dss(MAPPING | DSN_8, 0, dsn, run.start, length, checksum)
+        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
 
 
 def _repeat_join(subflow: Subflow, now: Nanos) -> None:

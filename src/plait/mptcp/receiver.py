@@ -46,13 +46,21 @@ class StreamReceiver:
         self._edge = max(self._edge, limit)
         return self._edge
 
+    def limit(self) -> Octets:
+        """Return the position from which data is refused."""
+        return self.edge() + self.capacity
+
     def window(self) -> Octets:
         """Return RCV.WND in octets."""
         return max(0, self.edge() - self.reassembly.next)
 
     def insert(self, dsn: Octets, pieces: Pieces, length: Octets) -> Octets:
-        """Take data and return how many of its octets are new; none if beyond the window."""
-        if dsn + length > self.edge() or (0 <= self.fin_at < dsn + length):
+        """Take data and return how many of its octets are new; none if far beyond the window.
+
+        One more capacity past the edge is accepted: Linux adds to a new Data ACK the window of an
+        older segment when a newer one is smaller and acknowledges nothing new on its subflow.
+        """
+        if dsn + length > self.limit() or (0 <= self.fin_at < dsn + length):
             return 0
         new = self.reassembly.insert(dsn, pieces, length)
         ready = self.reassembly.ready
