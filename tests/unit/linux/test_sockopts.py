@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address, ip_interface
+
+import pytest
+
+from plait.linux import sockopts
+from plait.linux.mptcp_sockets import SocketOptions, connect, listen
+from plait.linux.netns import SUBFLOW, Namespace, can_make_namespaces, veth_pair
+from plait.linux.sockopts import connection_info, is_mptcp, mptcp_info
+
+privileged = pytest.mark.privileged
+needs_root = pytest.mark.skipif(
+    not can_make_namespaces(), reason="making network namespaces needs root"
+)
+
+MPTCP = SocketOptions()
+TCP = SocketOptions(mptcp=False)
+
+ADDRESSES = {
+    "IPv4": (struct.pack("=H", socket.AF_INET) + bytes.fromhex("1389 0a090102"), "10.9.1.2"),
+    "IPv6": (
+        struct.pack("=H", socket.AF_INET6)
+        + bytes.fromhex("1389 00000000 fd09")
+        + bytes(13)
+        + b"\2",
+        "fd09::2",
+    ),
+    "IPv4 in IPv6": (
+        struct.pack("=H", socket.AF_INET6)
+        + bytes.fromhex("1389 00000000")
+        + bytes(10)
+        + bytes.fromhex("ffff 0a090102"),
+        "10.9.1.2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("octets", "address"), ADDRESSES.values(), ids=ADDRESSES.keys())
+def test_socket_addresses(octets: bytes, address: str) -> None:
+    assert sockopts._parse_address(octets.ljust(128, b"\0")) == (ip_address(address), 5001)
+
+
+def test_fields_of_mptcp_info_lie_where_linux_has_them() -> None:
+    octets = bytearray(96)
+    octets[0] = 2
+    struct.pack_into("=II", octets, 8, 2, 0xC14A7BCB)
+    octets[42] = 1
+    struct.pack_into("=I4Q", octets, 44, 5, 6, 7, 8, 9)
+    info = sockopts._parse_mptcp_info(bytes(octets))
+    assert (info.subflows, info.token, info.fallback) == (2, 0xC14A7BCB, False)
+    assert (info.checksum, info.retransmissions) == (True, 5)
+    assert (info.bytes_sent, info.bytes_received, info.bytes_acked) == (7, 8, 9)
+    octets[8] = 1
+    assert sockopts._parse_mptcp_info(bytes(octets)).fallback
+
+
+@pytest.fixture
+def namespaces() -> Iterator[tuple[Namespace, Namespace]]:
+    with Namespace() as near, Namespace() as far:
+        for at in (1, 2):
+            veth_pair(near, f"va{at}", far, f"vb{at}")
+            near.add_address(f"va{at}", ip_interface(f"10.9.{at}.1/24"))
+            far.add_address(f"vb{at}", ip_interface(f"10.9.{at}.2/24"))
+        near.add_mptcp_endpoint(ip_address("10.9.2.1"), 3, SUBFLOW)
+        for namespace in (near, far):
+            namespace.set_mptcp_limits(subflows=8, add_addr_accepted=8)
+        yield near, far
+
+
+def until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@privileged
+@needs_root
+def test_a_connection_over_two_paths(namespaces: tuple[Namespace, Namespace]) -> None:
+    near, far = namespaces
+    with (
+        far.run(lambda: listen(None, 5001, MPTCP)) as listener,
+        near.run(lambda: asyncio.run(connect("10.9.1.2", 5001, MPTCP))) as here,
+        listener.accept()[0] as there,
+    ):
+        here.send(b"x" * 1000)
+        assert len(there.recv(1000, socket.MSG_WAITALL)) == 1000
+        assert until(lambda: len(connection_info(there).subflows) == 2)
+        assert until(lambda: connection_info(here).bytes_sent == 1000)
+        mine, other = connection_info(here), connection_info(there)
+        assert mine.is_mptcp
+        assert (mine.version, mine.checksum, mine.fallback_reason) == (1, False, None)
+        assert other.bytes_received == 1000
+        assert mine.token not in {None, other.token}
+        paths = {(str(s.path.local), str(s.path.remote), s.path.remote_port) for s in mine.subflows}
+        assert paths == {("10.9.1.1", "10.9.1.2", 5001), ("10.9.2.1", "10.9.1.2", 5001)}
+        assert {s.path.flow_out() for s in mine.subflows} == {
+            s.path.flow_in() for s in other.subflows
+        }
+        assert all(s.state == "ESTABLISHED" and s.cwnd > 0 for s in mine.subflows)
+        assert any(s.srtt_us > 0 and s.bytes_sent == 1000 for s in mine.subflows)
+
+
+@privileged
+@needs_root
+@pytest.mark.parametrize("plain_side", ["listener", "initiator"])
+def test_a_plain_tcp_peer_leaves_plain_tcp(
+    namespaces: tuple[Namespace, Namespace], plain_side: str
+) -> None:
+    near, far = namespaces
+    options = (TCP, MPTCP) if plain_side == "listener" else (MPTCP, TCP)
+    with (
+        far.run(lambda: listen(None, 5001, options[0])) as listener,
+        near.run(lambda: asyncio.run(connect("10.9.1.2", 5001, options[1]))) as here,
+        listener.accept()[0] as there,
+    ):
+        here.send(b"x" * 1000)
+        assert len(there.recv(1000, socket.MSG_WAITALL)) == 1000
+        for sock, local in ((here, "10.9.1.1"), (there, "10.9.1.2")):
+            info = connection_info(sock)
+            assert not is_mptcp(sock)
+            assert mptcp_info(sock) is None
+            assert (info.is_mptcp, info.version, info.token) == (False, None, None)
+            assert info.fallback_reason
+            assert [str(s.path.local) for s in info.subflows] == [local]
+        assert connection_info(there).bytes_received == 1000

@@ -1,0 +1,187 @@
+"""Whole packets: vectors, round trips and fuzz."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from plait.errors import DecodeError
+from plait.wire.checksum import fold, ones_sum
+from plait.wire.mptcp.dss import Dss
+from plait.wire.mptcp.mp_capable import (
+    MpCapableAck,
+    MpCapableData,
+    MpCapableSyn,
+    MpCapableSynAck,
+)
+from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
+from plait.wire.option import Option
+from plait.wire.packet import (
+    header_length,
+    headers,
+    ip_header,
+    parse_packet,
+    serialize_packet,
+)
+from plait.wire.segment import ACK, PSH, RST, SYN, Segment
+from plait.wire.tcp import serialize_tcp
+from plait.wire.tcp_options import Mss, SackPermitted, WindowScale
+
+DATA = Path(__file__).parents[2] / "data"
+PACKETS = json.loads((DATA / "vectors.json").read_text())["packets"]
+OCTETS = {row["id"]: bytes.fromhex(row["octets"]) for row in PACKETS}
+
+TO_SERVER = bytes.fromhex("0a000001 0a000002 9c40 0050")
+TO_CLIENT = bytes.fromhex("0a000002 0a000001 0050 9c40")
+FLOW6 = bytes(range(32)) + bytes.fromhex("9c400050")
+KEY_A, KEY_B = bytes.fromhex("0102030405060708"), bytes.fromhex("deadbeefcafebabe")
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+SYN_OPTIONS = (Mss(1460), SackPermitted(), WindowScale(7))
+CHECKED = 0x81
+
+
+def told(
+    flow: bytes,
+    numbers: tuple[int, int],
+    flags: int,
+    window: int,
+    timestamps: tuple[int, int] | None,
+    *options: Option,
+    payload: bytes = b"",
+) -> Segment:
+    pieces = (payload,) if payload else ()
+    segment = Segment(flow, *numbers, flags, window, pieces, len(payload))
+    if timestamps:
+        segment.ts_val, segment.ts_ecr = timestamps
+    segment.options = options
+    return segment
+
+
+SEGMENTS = {
+    "P1": told(
+        TO_SERVER,
+        (1000, 0),
+        SYN,
+        64240,
+        (100, 0),
+        *SYN_OPTIONS,
+        MpCapableSyn(flags=CHECKED),
+    ),
+    "P2": told(
+        TO_CLIENT,
+        (5000, 1001),
+        SYN | ACK,
+        65160,
+        (700, 100),
+        *SYN_OPTIONS,
+        MpCapableSynAck(flags=CHECKED, sender_key=KEY_B),
+    ),
+    "P3": told(
+        TO_SERVER,
+        (1001, 5001),
+        ACK,
+        502,
+        (101, 700),
+        MpCapableAck(flags=CHECKED, sender_key=KEY_A, receiver_key=KEY_B),
+    ),
+    "P4": told(
+        TO_SERVER,
+        (1001, 5001),
+        PSH | ACK,
+        502,
+        (101, 700),
+        MpCapableData(
+            flags=CHECKED, sender_key=KEY_A, receiver_key=KEY_B, length=18, checksum=0xE7C6
+        ),
+        payload=REQUEST,
+    ),
+    "P5": told(
+        bytes.fromhex("0a000002 0a000001 0050 9c41"),
+        (0, 2001),
+        RST | ACK,
+        0,
+        None,
+        MpTcprst(MPTCP_SPECIFIC),
+    ),
+}
+
+
+def test_every_vector_has_a_segment() -> None:
+    assert SEGMENTS.keys() == OCTETS.keys()
+
+
+@pytest.mark.rfc("8684", "3.1", "M8684-3.1-01")
+@pytest.mark.parametrize("name", SEGMENTS)
+def test_vector(name: str) -> None:
+    octets, segment = OCTETS[name], SEGMENTS[name]
+    assert parse_packet(octets) == segment
+    body = serialize_tcp(segment)
+    assert ip_header(segment.flow, len(body), 0, identification=1) + body == octets
+
+
+@pytest.mark.rfc("9293", "3.1", "B9293-01")
+@pytest.mark.parametrize("name", OCTETS)
+def test_every_flipped_bit_of_the_segment_is_noticed(name: str) -> None:
+    octets = OCTETS[name]
+    for bit in range(20 * 8, len(octets) * 8):
+        damaged = bytearray(octets)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(DecodeError):
+            parse_packet(bytes(damaged))
+
+
+def sample(flow: bytes, payload: bytes) -> Segment:
+    segment = Segment(flow, 1, 2, ACK, 3, (payload,) if payload else (), len(payload))
+    segment.dss = Dss(13, 1, 2, 3, len(payload))
+    segment.ts_val = 9
+    segment.ecn = 2
+    return segment
+
+
+@given(
+    flow=st.sampled_from([TO_SERVER, FLOW6]), payload=st.binary(max_size=99), padding=st.binary()
+)
+def test_packets_survive(flow: bytes, payload: bytes, padding: bytes) -> None:
+    segment = sample(flow, payload)
+    octets = serialize_packet(segment)
+    assert parse_packet(octets + padding) == segment
+    assert parse_packet(memoryview(octets)) == segment
+
+
+@given(flow=st.sampled_from([TO_SERVER, FLOW6]), payload=st.binary(max_size=99))
+def test_headers_leave_the_checksum_to_the_kernel(flow: bytes, payload: bytes) -> None:
+    segment = sample(flow, payload)
+    head = headers(segment)
+    assert len(head) == header_length(segment)
+    assert parse_packet(head + payload, checksum_valid=True) == segment
+    # What a kernel does with NEEDS_CSUM: sum from the TCP header on, put in the complement.
+    at = len(head) - len(serialize_tcp(segment)) + len(payload)
+    complete = fold(ones_sum(head[at:] + payload)) ^ 0xFFFF
+    finished = head[: at + 16] + complete.to_bytes(2, "big") + head[at + 18 :] + payload
+    assert finished == serialize_packet(segment)
+
+
+def test_super_segments_are_one_packet() -> None:
+    segment = sample(TO_SERVER, bytes(64_080))
+    assert parse_packet(serialize_packet(segment)) == segment
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"", b"\x10", bytes(40), ip_header(TO_SERVER, 8, 0, protocol=17) + bytes(8)],
+    ids=["empty", "version 1", "version 0", "UDP"],
+)
+def test_everything_else_is_an_error(octets: bytes) -> None:
+    with pytest.raises(DecodeError):
+        parse_packet(octets)
+
+
+@given(octets=st.binary(max_size=120), first=st.sampled_from([b"", b"\x45\x00", b"\x60\x00"]))
+def test_any_octets_decode_or_raise(octets: bytes, first: bytes) -> None:
+    with suppress(DecodeError):
+        parse_packet(first + octets, checksum_valid=True)
