@@ -50,6 +50,7 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
         self._armed: Nanos = NEVER
         self._owed = False
+        self._scheduled = False
         self._turning = False
         self._stopped = False
 
@@ -77,9 +78,7 @@ class Pump:
             self._timer.cancel()
             self._timer = None
         for driver in self._drivers:
-            descriptor = driver.fileno()
-            if descriptor >= 0:
-                self._loop.remove_reader(descriptor)
+            self._leave(driver)
 
     def owe(self) -> None:
         """See to it that a turn follows what was just asked of the host."""
@@ -87,7 +86,7 @@ class Pump:
             return
         self._owed = True
         if not self._turning:
-            self._loop.call_soon(self._on_owed)
+            self._schedule()
 
     def turn(self, now: Nanos) -> None:
         """Send all there is, deliver events, arm the timer if a deadline moved nearer."""
@@ -104,15 +103,21 @@ class Pump:
                     break
         finally:
             self._turning = False
-        if self._owed and not self._stopped:
-            self._loop.call_soon(self._on_owed)
+        if self._owed:
+            self._schedule()
         self._arm(now)
 
     def pending(self) -> bool:
         """Return whether a driver still holds segments back."""
         return any(driver.next_timeout() is not None for driver in self._drivers)
 
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._on_owed)
+
     def _on_owed(self) -> None:
+        self._scheduled = False
         if self._owed and not self._stopped:
             self.turn(self.now())
 
@@ -149,11 +154,16 @@ class Pump:
 
     def _lose(self, driver: Driver, now: Nanos) -> None:
         """Go on without a driver whose network is gone for good."""
-        self._loop.remove_reader(driver.fileno())
+        self._leave(driver)
         self._drivers.remove(driver)
         self._routes.remove(driver)
         for address in driver.addresses:
             self.host.on_local_address(now, address, present=False)
+
+    def _leave(self, driver: Driver) -> None:
+        descriptor = driver.fileno()
+        if descriptor >= 0:
+            self._loop.remove_reader(descriptor)
 
     def _arm(self, now: Nanos) -> None:
         soonest = self.host.next_timeout()

@@ -172,6 +172,7 @@ class Stack:
                 driver.close()
 
     async def __aenter__(self) -> Self:
+        self._start()
         return self
 
     async def __aexit__(
@@ -242,7 +243,7 @@ class Stack:
             transport.abort()
         pump.turn(pump.now())
         await asyncio.sleep(0)  # connection_lost of the aborted ones
-        while loop.time() < deadline and pump.pending():
+        while loop.time() < deadline and pump.pending():  # noqa: ASYNC110  paths give no notice
             await asyncio.sleep(_SETTLE_SECONDS)
 
     def _on_events(self, events: list[Event]) -> None:

@@ -304,7 +304,7 @@ class StackTransport(asyncio.Transport):
 
     def _end_reading(self) -> None:
         self._ended = True
-        self.info()  # the host may forget the connection soon
+        self.info()
         try:
             keep_open = self._protocol.eof_received()
         except (SystemExit, KeyboardInterrupt):
@@ -316,6 +316,7 @@ class StackTransport(asyncio.Transport):
             self.close()
 
     def _finish_writing(self) -> None:
+        self.info()  # the host may forget the connection with the peer's end of stream
         with suppress(UsageError):
             self._host.close(self._pump.now(), self.connection_id)
             self._pump.owe()

@@ -22,23 +22,29 @@ from plait.cli.running import Command, run
 from plait.errors import UsageError
 from plait.host.settings import Settings
 
-_FILE_OCTETS: Final = 20_000_000
+_MEGABYTE: Final = 1_000_000
 _CUT_AT: Final = 0.6
 """Part of the file that has arrived when the first path is cut."""
 
 _ALONE_SECONDS: Final = 2
-"""How long one path alone is used, at its full rate."""
+"""How long one path alone is used at its full rate, unless that were more than half the file."""
 
 _LOOK_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 15
+_PATIENCE_SECONDS: Final = 5
+_SLOWEST: Final = 2_000_000
+"""Octets a second that a transfer must make, `_PATIENCE_SECONDS` granted."""
+
 _SMOOTHING: Final = 0.5
 """Weight of the newest reading in a displayed rate."""
 
 
 @click.command("demo", cls=Command)
 @click.option("--in-process", is_flag=True, help="Use two plait hosts, not TUN and the kernel.")
+@click.option(
+    "--size", default=20, show_default=True, type=click.IntRange(1, 1000), help="Megabytes to move."
+)
 @click.option("--sandboxed", is_flag=True, hidden=True)
-def command(in_process: bool, sandboxed: bool) -> int:
+def command(in_process: bool, size: int, sandboxed: bool) -> int:
     """Move a file over two paths, cut one in the middle, and lose nothing.
 
     plait sends to the Linux kernel's Multipath TCP, in a network namespace made for the purpose;
@@ -48,9 +54,10 @@ def command(in_process: bool, sandboxed: bool) -> int:
     if not in_process and not sandboxed and os.geteuid() != 0:
         sys.stdout.flush()
         os.execv(  # noqa: S606 - this same program, with root's rights over its own namespace
-            sys.executable, [sys.executable, "-m", "plait.cli.sandbox", "demo", "--sandboxed"]
+            sys.executable,
+            [sys.executable, "-m", "plait.cli.sandbox", "demo", "--sandboxed", f"--size={size}"],
         )
-    return run(_demo(in_process=in_process))
+    return run(_demo(size * _MEGABYTE, in_process=in_process))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,33 +75,33 @@ class Outcome:
     """The connection and its subflows just before the end."""
 
 
-async def _demo(*, in_process: bool) -> int:
+async def _demo(size: int, *, in_process: bool) -> int:
     """Run in the best world there is and return the exit status."""
     with View() as view:
         if in_process:
             async with memory_world() as world:
-                return await _show(world, view)
+                return await _show(world, view, size)
         try:
             async with kernel_world() as world:
-                return await _show(world, view)
+                return await _show(world, view, size)
         except UsageError as error:
             view.line(f"Without the kernel's Multipath TCP: {error}.")
             view.line("The same between two plait hosts in this process:")
         async with memory_world() as world:
-            return await _show(world, view)
+            return await _show(world, view, size)
 
 
-async def _show(world: World, view: View) -> int:
+async def _show(world: World, view: View, size: int) -> int:
     """Each path alone, then both with a cut, then the summary."""
     view.line(world.title)
     for path in world.paths:
         plan = path.plan
         view.line(f"  {plan.name:<5} {plan.megabits} Mbit/s, {plan.delay_ms} ms each way")
-    alone = [await _alone(world, view, path) for path in world.paths]
+    alone = [await _alone(world, view, path, size // 2) for path in world.paths]
     with tempfile.TemporaryFile(prefix="plait-demo-") as file:
-        view.line(f"A file of {show_amount(_FILE_OCTETS)} over both, {_cut_name(world)} is cut:")
-        file.write(os.urandom(_FILE_OCTETS))
-        both = await _transfer(world, view, file, _FILE_OCTETS, cut=world.paths[0])
+        view.line(f"A file of {show_amount(size)} over both, {_cut_name(world)} is cut:")
+        file.write(os.urandom(size))
+        both = await _transfer(world, view, file, size, cut=world.paths[0])
     view.line()
     for path, outcome in zip(world.paths, alone, strict=True):
         view.line(f"  {path.plan.name + ' alone':<12} {outcome.goodput:5.1f} Mbit/s")
@@ -108,9 +115,9 @@ async def _show(world: World, view: View) -> int:
     return 0 if both.intact and all(outcome.intact for outcome in alone) else 1
 
 
-async def _alone(world: World, view: View, path: DemoPath) -> Outcome:
+async def _alone(world: World, view: View, path: DemoPath, most: int) -> Outcome:
     """Measure plain TCP on one path."""
-    octets = path.plan.megabits * 125_000 * _ALONE_SECONDS
+    octets = min(path.plan.megabits * 125_000 * _ALONE_SECONDS, most)
     view.line(f"TCP over {path.plan.name} alone:")
     return await _transfer(world, view, BytesIO(bytes(octets)), octets, alone=path)
 
@@ -150,7 +157,7 @@ async def _transfer(
     goodput = 0.0
     info = None
     try:
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(_PATIENCE_SECONDS + octets / _SLOWEST):
             while not upload.digest.done():
                 await asyncio.wait([upload.digest], timeout=_LOOK_SECONDS)
                 tally = watch.look(cut=cut if goodput else None)

@@ -68,7 +68,10 @@ class View:
         """
         if self._live is not None:
             self._live.update(_table(elapsed, readings, done), refresh=True)
-        elif elapsed < self._shown or elapsed - self._shown >= _PLAIN_SECONDS:
+            return
+        if elapsed < self._shown:
+            self._shown = 0.0  # another transfer
+        if elapsed - self._shown >= _PLAIN_SECONDS:
             self._shown = elapsed
             self.line(_plain(elapsed, readings, done))
 

@@ -118,7 +118,7 @@ async def memory_world() -> AsyncIterator[World]:
         )
         emulations.append(Emulation(here, plan.shape()))
         far.append(there)
-    peer = Stack(far, Settings())
+    peer = Stack(far, Settings(path_manager="default"))  # one subflow on each path
     async with _closing(peer):
         await peer.create_server(lambda: Receiver(receivers.append), None, PORT)
         world = _world(

@@ -18,6 +18,9 @@ from plait.errors import UsageError
 _LOOK_SECONDS: Final = 0.25
 """How often a connection is looked at for the report."""
 
+_SENT_SECONDS: Final = 0.01
+"""How often to ask whether everything has left."""
+
 _EXAMPLES: Final = """\b
 Examples:
   plait nc -l 5001 --via kernel
@@ -41,6 +44,8 @@ class Relay:
         self._queue: deque[NcProtocol] = deque()
         self._pending: list[bytes] = []
         self._input_ended = False
+        self._sent = 0
+        self._loop = asyncio.get_running_loop()
         self._input = Input(self._on_input)
         self.output = Output(self._on_room, self._on_output_error)
 
@@ -103,8 +108,9 @@ class Relay:
         self._watcher.watch(protocol.transport)
         protocol.transport.resume_reading()
         pending, self._pending = self._pending, []
+        self._sent = 0
         for block in pending:
-            protocol.transport.write(block)
+            self._send(protocol, block)
         if self._input_ended:
             protocol.transport.write_eof()
         else:
@@ -118,16 +124,29 @@ class Relay:
             if block:
                 self._pending.append(block)
         elif block:
-            self._current.transport.write(block)
+            self._send(self._current, block)
         else:
             self._watcher.update()
             self._current.transport.write_eof()
             self._close_if_done()
 
+    def _send(self, protocol: NcProtocol, block: bytes) -> None:
+        """Pass a block on to the peer."""
+        self._sent += len(block)
+        protocol.transport.write(block)
+
     def _close_if_done(self) -> None:
-        """Close the connection when both directions have ended."""
-        if self._current is not None and self._current.ended and self._input_ended:
+        """Close the connection when both directions have ended.
+
+        Both ends are known before the last of our data has left; the report is to count it.
+        """
+        if self._current is None or not self._current.ended or not self._input_ended:
+            return
+        info = self._watcher.update()
+        if info is None or info.bytes_sent >= self._sent:
             self._current.transport.close()
+        else:
+            self._loop.call_later(_SENT_SECONDS, self._close_if_done)
 
     def _on_room(self) -> None:
         """Read from the peer again: standard output has caught up."""

@@ -28,6 +28,9 @@ class Cubic(CongestionController):
         """Window before the last reduction, in segments."""
 
         self._epoch: Nanos = -1
+        self._last: Nanos = 0
+        """When the last ACK came."""
+
         self._k = 0.0
         self._w_est = 0.0
         self._prior_cwnd = 0.0
@@ -35,7 +38,11 @@ class Cubic(CongestionController):
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow the window (RFC 9438, 4.2 to 4.5), unless it was not used."""
+        silence = sample.now - self._last
+        self._last = sample.now
         if sample.app_limited:
+            if self._epoch >= 0:
+                self._epoch += silence  # such time does not count (RFC 9438, 5.8)
             return
         acked = sample.acked
         if self.cwnd < self.ssthresh:

@@ -117,7 +117,7 @@ class Link:
         if not self._up:
             self.lost += _packets(segment)
             return
-        if not self._fits(now, octets):
+        if self._idle_at > now and not self._fits(now, octets):  # an idle link takes any packet
             self.overflowed += _packets(segment)
             return
         self._idle_at = max(self._idle_at, now) + self._time(octets)
@@ -127,11 +127,11 @@ class Link:
         self._arriving.append((self._idle_at + self.shape.delay, octets, segment))
 
     def _fits(self, now: Nanos, octets: Octets) -> bool:
-        """Return whether the queue has room for `octets` more; an idle link takes any packet."""
+        """Return whether a queue that holds what is not yet transmitted has room for more."""
         rate = self.shape.rate
-        if rate is None or self._idle_at <= now:
+        if rate is None:
             return True
-        waiting = (self._idle_at - now) * rate // (8 * SECOND)
+        waiting = max(self._idle_at - now, 0) * rate // (8 * SECOND)
         return waiting + octets <= self.shape.queue
 
     def _time(self, octets: Octets) -> Nanos:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Self
+from typing import Final, Self
 
 from plait.addresses import IpAddress
 from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver, is_unreachable
@@ -14,7 +14,7 @@ from plait.host.host import Host
 from plait.units import Nanos, Octets
 from plait.wire.segment import Segment
 
-MTU = 65_535
+MTU: Final[Octets] = 1500
 
 
 class MemoryDriver(Driver):

@@ -42,7 +42,6 @@ _QUEUE_PACKETS: Final = 10_000
 """txqueuelen: the kernel must not drop a window's worth of packets before they are read."""
 
 _IPV6_QUIET: Final = {
-    "disable_ipv6": "0",
     "accept_dad": "0",
     "router_solicitations": "0",
     "addr_gen_mode": "1",
@@ -89,8 +88,9 @@ class TunDevice:
 
     def _configure(self, spec: TunSpec) -> None:
         """Bring the device to what `spec` says, changing only what differs."""
+        _quiet_ipv6(spec.name)
         if any(interface.version == 6 for interface in spec.peer):
-            _quiet_ipv6(spec.name)
+            _set_ipv6(spec.name, "disable_ipv6", "0")
         with IPRoute() as route:
             index = socket.if_nametoindex(spec.name)
             link = next(iter(route.get_links(index)))
@@ -199,8 +199,12 @@ def _set_offload(fd: int, *, wanted: bool) -> bool:
 
 def _quiet_ipv6(name: str) -> None:
     for key, value in _IPV6_QUIET.items():
-        with suppress(OSError):  # no IPv6, or a read-only /proc: adding the address will tell
-            Path(f"/proc/sys/net/ipv6/conf/{name}/{key}").write_text(value, encoding="ascii")
+        _set_ipv6(name, key, value)
+
+
+def _set_ipv6(name: str, key: str, value: str) -> None:
+    with suppress(OSError):  # no IPv6, or a read-only /proc: adding an address will tell
+        Path(f"/proc/sys/net/ipv6/conf/{name}/{key}").write_text(value, encoding="ascii")
 
 
 def _request(name: str, purpose: str, request: Callable[[], object]) -> None:

@@ -52,7 +52,7 @@ class TunSpec:
             )
         if not self.local or not self.peer:
             raise UsageError(f"TUN {self.name}: local and peer addresses are both needed")
-        least = MIN_MTU_V6 if any(a.version == 6 for a in self.local) else MIN_MTU
+        least = MIN_MTU_V6 if any(a.version == 6 for a in self.peer) else MIN_MTU
         if not least <= self.mtu <= MAX_MTU:
             raise UsageError(f"TUN {self.name}: mtu={self.mtu} is not {least} to {MAX_MTU}")
         for address in self.local:

@@ -282,7 +282,7 @@ class Host:
 
     def release(self, now: Nanos, connection_id: int) -> None:
         """Close, and discard what is unread and still comes."""
-        self._entry(connection_id).connection.receiver.discard()
+        self._entry(connection_id).connection.discard()
         self.close(now, connection_id)
 
     def info(self, connection_id: int) -> ConnectionInfo:

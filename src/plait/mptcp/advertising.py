@@ -61,15 +61,15 @@ class AddressBook:
         return min((entry.repeat_at for entry in self.announcements.values()), default=NEVER)
 
 
-def on_option(connection: Connection, subflow: Subflow, option: Option) -> None:
+def on_option(connection: Connection, now: Nanos, subflow: Subflow, option: Option) -> None:
     """Apply an option of path management."""
     if isinstance(option, AddAddr):
         if option.echo:
             _on_echo(connection, option)
         else:
-            _on_add_addr(connection, subflow, option)
+            _on_add_addr(connection, now, subflow, option)
     elif isinstance(option, RemoveAddr):
-        _on_remove_addr(connection, option)
+        _on_remove_addr(connection, now, option)
     elif isinstance(option, MpPrio):
         connection.counters.mp_prio_rx += 1
         subflow.backup = option.backup
@@ -83,7 +83,9 @@ def _on_echo(connection: Connection, option: AddAddr) -> None:
         del connection.addresses.announcements[option.address_id]
 
 
-def _on_add_addr(connection: Connection, subflow: Subflow, option: AddAddr) -> None:
+def _on_add_addr(
+    connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr
+) -> None:
     """Check, echo and remember an address of the peer (RFC 8684, 3.4.1)."""
     expected = connection.keys.advertised_hmac(option.address_id, option.address, option.port)
     if option.hmac is None or not same(option.hmac, expected):
@@ -103,11 +105,10 @@ def _on_add_addr(connection: Connection, subflow: Subflow, option: AddAddr) -> N
         return
     book.remote[option.address_id] = option.address
     if reachable(connection, option.address):
-        connection.perform(
-            connection.path_manager.on_address_advertised(
-                connection.view(), option.address, option.address_id, option.port
-            )
+        actions = connection.path_manager.on_address_advertised(
+            connection.view(), option.address, option.address_id, option.port
         )
+        connection.perform(now, actions)
 
 
 def reachable(connection: Connection, address: IpAddress) -> bool:
@@ -121,7 +122,7 @@ def reachable(connection: Connection, address: IpAddress) -> bool:
     )
 
 
-def _on_remove_addr(connection: Connection, option: RemoveAddr) -> None:
+def _on_remove_addr(connection: Connection, now: Nanos, option: RemoveAddr) -> None:
     """Close what uses the address; ids nobody knows are ignored (RFC 8684, 3.4.2)."""
     for address_id in option.address_ids:
         connection.counters.rm_addr += 1
@@ -130,10 +131,9 @@ def _on_remove_addr(connection: Connection, option: RemoveAddr) -> None:
         for subflow in connection.subflows:
             if subflow.remote_id == address_id and subflow.alive and not _last(connection, subflow):
                 connection.counters.rm_subflow += 1
-                connection.retire(subflow)
-        connection.perform(
-            connection.path_manager.on_address_removed(connection.view(), address_id)
-        )
+                connection.retire(now, subflow)
+        actions = connection.path_manager.on_address_removed(connection.view(), address_id)
+        connection.perform(now, actions)
 
 
 def _last(connection: Connection, subflow: Subflow) -> bool:
@@ -149,7 +149,7 @@ def announce(connection: Connection, address: IpAddress, port: int) -> None:
     connection.addresses.announcements[address_id] = Announcement(option)
 
 
-def withdraw(connection: Connection, address: IpAddress) -> None:
+def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
     """Tell the peer that a local address is gone, on a subflow that does not use it."""
     address_id = connection.addresses.local.pop(address, None)
     if address_id is None:
@@ -157,7 +157,7 @@ def withdraw(connection: Connection, address: IpAddress) -> None:
     connection.addresses.announcements.pop(address_id, None)
     for subflow in connection.subflows:
         if subflow.alive and subflow.path.local == address:
-            connection.retire(subflow)
+            connection.retire(now, subflow)
     carrier = _carrier(connection)
     if carrier is not None:
         connection.counters.rm_addr_tx += 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
 from plait.mptcp.state import Input, Mode, Phase, State, step
+from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
@@ -37,16 +38,29 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
     connection.state = step(connection.state, given)
     if connection.state is not State.TIME_WAIT:
         return
+    connection.linger_until = now + connection.settings.tcp.time_wait
     for subflow in connection.subflows:
-        if subflow.alive:
-            if subflow.stale:  # what it still holds was delivered elsewhere (RFC 8684, 3.3.3)
-                subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
-            else:
-                subflow.tcp.close()
-            if subflow.tcp.state is TcpState.CLOSED:
-                connection.on_subflow_ended(now, subflow)
+        if not subflow.alive:
+            continue
+        if subflow.phase is Phase.OPENING:
+            subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+        elif subflow.stale:  # what it still holds was delivered elsewhere (RFC 8684, 3.3.3)
+            subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
+        else:
+            subflow.tcp.close()
+        if subflow.tcp.state is TcpState.CLOSED:
+            connection.on_subflow_ended(now, subflow)
     if not any(subflow.alive for subflow in connection.subflows):
         connection.state = step(connection.state, Input.SUBFLOWS_CLOSED)
+
+
+def on_linger_over(connection: Connection, now: Nanos) -> None:
+    """Reset the subflows whose FINs were not exchanged in time; the stream needs them no more."""
+    connection.linger_until = NEVER
+    for subflow in connection.subflows:
+        if subflow.alive and subflow.tcp.state is not TcpState.TIME_WAIT:
+            subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
+            connection.on_subflow_ended(now, subflow)
 
 
 def on_data_fin(connection: Connection, subflow: Subflow, position: int) -> None:
@@ -63,9 +77,7 @@ def settle(connection: Connection, now: Nanos) -> None:
         State.FIN_WAIT_1,
         State.FIN_WAIT_2,
     ):
-        for subflow in connection.subflows:
-            if subflow.phase is Phase.ACTIVE:
-                subflow.tcp.receiver.ack_now = True
+        connection.acknowledge()
         _advance(connection, now, Input.DATA_FIN_RECEIVED)
     if connection.sender.fin_acked and connection.state in (
         State.FIN_WAIT_1,
@@ -74,7 +86,7 @@ def settle(connection: Connection, now: Nanos) -> None:
     ):
         connection.data_fin_at = NEVER
         _advance(connection, now, Input.DATA_FIN_ACKED)
-    if connection.sender.fin_sendable:
+    if connection.sender.fin_sendable and connection.state is not State.OPENING:
         _send_data_fin(connection, now)
 
 
@@ -86,11 +98,26 @@ def _send_data_fin(connection: Connection, now: Nanos) -> None:
     if connection.data_fin_at != NEVER and connection.data_fin_at > now:
         return
     active = [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
+    if not active:
+        connection.data_fin_at = NEVER
+        return
+    if connection.data_fin_tries >= connection.settings.data_fin_tries:
+        abandon(connection, now)
+        return
     for subflow in active:
         subflow.data_fin_due = True
-    rto = max((subflow.tcp.sender.rtt.rto for subflow in active), default=0)
-    connection.data_fin_at = now + (rto << min(connection.data_fin_tries, 6)) if active else NEVER
+    rto = max(subflow.tcp.sender.rtt.rto for subflow in active)
+    connection.data_fin_at = now + (rto << min(connection.data_fin_tries, 6))
     connection.data_fin_tries += 1
+
+
+def abandon(connection: Connection, now: Nanos) -> None:
+    """Give up a peer that answers no more."""
+    for subflow in connection.subflows:
+        if subflow.alive:
+            subflow.tcp.abort()
+            connection.on_subflow_ended(now, subflow)
+    connection.fail(Failure.TIMED_OUT)
 
 
 def follow_tcp(connection: Connection, subflow: Subflow) -> None:

@@ -35,7 +35,12 @@ from plait.wire.crypto import Entropy
 from plait.wire.mptcp.mp_capable import MpCapableSyn
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import MpTcprst
+from plait.wire.mptcp.mp_tcprst import (
+    ADMINISTRATIVELY_PROHIBITED,
+    MPTCP_SPECIFIC,
+    UNSPECIFIED,
+    MpTcprst,
+)
 from plait.wire.segment import SYN, Segment
 
 DSS_ROOM: Final = 28
@@ -43,6 +48,10 @@ DSS_ROOM: Final = 28
 
 IP_AND_TCP: Final = {4: 40, 6: 60}
 """Octets of the IP and TCP headers without options, by IP version."""
+
+
+MAX_ENDED: Final = 32
+"""Subflows remembered after their end."""
 
 
 class Connection:
@@ -86,6 +95,11 @@ class Connection:
         self.sender = StreamSender(settings.send_buffer)
         self.receiver = StreamReceiver(settings.receive_buffer)
         self.subflows: list[Subflow] = []
+        """The first one, live ones and some that ended, in the order they were made."""
+
+        self.made = 0
+        """Subflows made so far."""
+
         self.scheduler = schedulers.find(settings.scheduler)()
         self.path_manager = path_managers.find(settings.path_manager)()
         self.local_addresses = list(local_addresses)
@@ -99,14 +113,17 @@ class Connection:
 
         self.infinite_due = False
         self.reinjected = False
-        self.changed: list[Subflow] = []
-        """Subflows that came up or ended since the host looked."""
+        self.changed: list[tuple[Subflow, bool]] = []
+        """Subflows that came up (True) or ended (False) since the host looked."""
 
         self.data_fin_at: Nanos = NEVER
         self.data_fin_tries = 0
         self.data_rto_at: Nanos = NEVER
         self.lonely_until: Nanos = NEVER
         """When a connection without subflows is given up."""
+
+        self.linger_until: Nanos = NEVER
+        """When subflows that did not close after the end of the stream are reset."""
 
         self.addresses: AddressBook
 
@@ -122,9 +139,25 @@ class Connection:
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.settings.receive_buffer
-        subflow = Subflow(len(self.subflows), path, tcp, first=first, initiator=initiator)
+        subflow = Subflow(self.made, path, tcp, first=first, initiator=initiator)
+        self.made += 1
+        self._forget_ended()
         self.subflows.append(subflow)
         return subflow
+
+    def _forget_ended(self) -> None:
+        """Remember the first subflow, all live ones and the last of those that ended."""
+        ended = [
+            subflow
+            for subflow in self.subflows[1:]
+            if not subflow.alive and subflow.tcp.reset_due is None
+        ]
+        for subflow in ended[: -(MAX_ENDED - 1)]:
+            self.subflows.remove(subflow)
+
+    def subflow_at(self, index: int) -> Subflow:
+        """Return the live subflow that a scheduler calls `index`."""
+        return next(subflow for subflow in self.subflows if subflow.index == index)
 
     def open(self, now: Nanos, path: Path, iss: int, mtu: Octets) -> Subflow:
         """Begin the first subflow as initiator."""
@@ -158,14 +191,19 @@ class Connection:
         subflow.tcp.open(now)
         return subflow
 
+    def refusal(self) -> int | None:
+        """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
+        if self.mode is Mode.TCP or self.state in (State.TIME_WAIT, State.CLOSED):
+            return MPTCP_SPECIFIC
+        live = sum(1 for subflow in self.subflows if subflow.alive)
+        if not self.confirmed or live >= self.settings.max_subflows:
+            return ADMINISTRATIVELY_PROHIBITED
+        return None
+
     def accept_join(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, option: MpJoinSyn
-    ) -> Subflow | None:
-        """Answer an MP_JOIN; None if this connection takes no further subflow."""
-        live = sum(1 for subflow in self.subflows if subflow.alive)
-        if self.mode is Mode.TCP or not self.confirmed or live >= self.settings.max_subflows:
-            self.counters.mp_join_rejected += 1
-            return None
+    ) -> Subflow:
+        """Answer an MP_JOIN that there is no reason to refuse."""
         subflow = self._subflow(path, iss, mtu, first=False, initiator=False)
         subflow.local_id = self.addresses.local_id(path.local)
         subflow.tcp.syn_options = (joining.answer(self, subflow, option),)
@@ -180,7 +218,7 @@ class Connection:
         local = tuple(self.local_addresses)
         return View(self.initiator, first, paths, local, self.join_initial)
 
-    def perform(self, actions: Sequence[Action]) -> None:
+    def perform(self, now: Nanos, actions: Sequence[Action]) -> None:
         """Do what the path manager answered, within the limits."""
         if self.mode is Mode.TCP or self.state in (State.TIME_WAIT, State.CLOSED):
             return
@@ -193,21 +231,27 @@ class Connection:
             elif isinstance(action, Advertise):
                 advertising.announce(self, action.address, action.port)
             elif isinstance(action, Withdraw):
-                advertising.withdraw(self, action.address)
+                advertising.withdraw(self, now, action.address)
 
-    def retire(self, subflow: Subflow) -> None:
+    def retire(self, now: Nanos, subflow: Subflow) -> None:
         """Close one subflow in order; what it carries goes elsewhere too."""
         reinjection.reinject_from(self, subflow)
-        subflow.tcp.close()
+        if subflow.phase is Phase.OPENING:
+            subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+        else:
+            subflow.tcp.close()
+        if subflow.tcp.state is TcpState.CLOSED:
+            self.on_subflow_ended(now, subflow)
 
-    def on_local_address(self, address: IpAddress, present: bool) -> None:
+    def on_local_address(self, now: Nanos, address: IpAddress, present: bool) -> None:
         """An address of the host came or went."""
         if present and address not in self.local_addresses:
             self.local_addresses.append(address)
         elif not present and address in self.local_addresses:
             self.local_addresses.remove(address)
         if self.confirmed:
-            self.perform(self.path_manager.on_local_address(self.view(), address, present))
+            actions = self.path_manager.on_local_address(self.view(), address, present)
+            self.perform(now, actions)
 
     # ---- receiving
 
@@ -231,10 +275,11 @@ class Connection:
                 return
             self._on_opened(now, subflow, segment)
             if segment.flags & SYN or not subflow.alive:
+                closing.settle(self, now)
                 return
         incoming.on_segment(self, now, subflow, segment)
         if tcp.state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
-            self.retire(subflow)
+            self.retire(now, subflow)
         elif tcp.state is TcpState.CLOSED:
             self.on_subflow_ended(now, subflow)
         closing.settle(self, now)
@@ -258,7 +303,7 @@ class Connection:
         self.sender.on_window(1 + (segment.window << self._shift(subflow, segment)))
         self.on_subflow_active(subflow)
         if self.confirmed:
-            self.perform(self.path_manager.on_established(self.view()))
+            self.perform(now, self.path_manager.on_established(self.view()))
 
     @staticmethod
     def _shift(subflow: Subflow, segment: Segment) -> int:
@@ -269,18 +314,20 @@ class Connection:
             if isinstance(option, MpTcprst):
                 self.counters.mp_rst_rx += 1
                 subflow.reset_reason = option.reason
+                subflow.transient = option.transient
         closing.on_fastclose(self, now, segment)
 
-    def on_confirmed(self) -> None:
+    def on_confirmed(self, now: Nanos) -> None:
         """The peer has proved to speak Multipath TCP: further subflows are allowed."""
         self.confirmed = True
-        self.perform(self.path_manager.on_established(self.view()))
+        self.perform(now, self.path_manager.on_established(self.view()))
 
     def on_subflow_active(self, subflow: Subflow) -> None:
         """A subflow may carry data."""
         if subflow.phase in (Phase.OPENING, Phase.PRE_ESTABLISHED):
             subflow.phase = Phase.ACTIVE
-            self.changed.append(subflow)
+            subflow.was_active = True
+            self.changed.append((subflow, True))
             self.lonely_until = NEVER
             if self.state is State.TIME_WAIT:
                 subflow.tcp.close()
@@ -289,21 +336,26 @@ class Connection:
         """A subflow is over; its data goes to others, or the connection waits for one."""
         if not subflow.alive:
             return
-        was_open = subflow.phase is Phase.ACTIVE
         subflow.phase = Phase.CLOSED
         subflow.join_ack_at = NEVER
-        if was_open:
-            self.changed.append(subflow)
+        self.changed.append((subflow, False))
         reinjection.reinject_from(self, subflow)
         if subflow.tcp.failure is not None and self.mode is Mode.TCP:
             self.fail(subflow.tcp.failure)
-        elif subflow.first and not was_open:
+        elif subflow.first and not subflow.was_active:
             self.fail(subflow.tcp.failure or Failure.ABORTED)
-        elif not any(other.alive for other in self.subflows):
-            if self.state is State.TIME_WAIT or self.mode is Mode.TCP:
-                self.state = State.CLOSED
-            else:
-                self.lonely_until = now + self.settings.no_subflow_timeout
+        elif any(other.alive for other in self.subflows):
+            self._on_path_closed(now, subflow)
+        elif self.state is State.TIME_WAIT or self.mode is Mode.TCP:
+            self.state = State.CLOSED
+        else:
+            self.lonely_until = now + self.settings.no_subflow_timeout
+            self._on_path_closed(now, subflow)
+
+    def _on_path_closed(self, now: Nanos, subflow: Subflow) -> None:
+        manager = self.path_manager
+        actions = manager.on_subflow_closed(self.view(), subflow.path, subflow.transient)
+        self.perform(now, actions)
 
     def on_reset(self, now: Nanos) -> None:
         """The peer aborted the connection."""
@@ -338,14 +390,23 @@ class Connection:
     def read(self, now: Nanos, limit: Octets) -> list[Buffer]:
         """Return data in order; tell the peer when much room came free."""
         pieces = self.receiver.read(limit)
-        receiver = self.receiver
-        gained = receiver.edge() - receiver.advertised
-        left = receiver.advertised - receiver.reassembly.next
-        if gained >= receiver.capacity // 4 or (left < gained and gained >= receiver.capacity // 8):
-            for subflow in self.subflows:
-                if subflow.phase is Phase.ACTIVE:
-                    subflow.tcp.receiver.ack_now = True
+        self._tell_window()
         return pieces
+
+    def discard(self) -> None:
+        """Drop what is unread and all that comes."""
+        self.receiver.discard()
+        self._tell_window()
+
+    def _tell_window(self) -> None:
+        if self.receiver.worth_telling():
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Send an ACK on every subflow that carries data."""
+        for subflow in self.subflows:
+            if subflow.phase is Phase.ACTIVE:
+                subflow.tcp.receiver.ack_now = True
 
     def close(self, now: Nanos) -> None:
         """End our direction of the stream."""
@@ -367,7 +428,7 @@ class Connection:
 
     def next_timeout(self) -> Nanos:
         """Return the next deadline, `NEVER` if there is none."""
-        soonest = min(self.data_fin_at, self.data_rto_at, self.lonely_until)
+        soonest = min(self.data_fin_at, self.data_rto_at, self.lonely_until, self.linger_until)
         for subflow in self.subflows:
             if subflow.tcp.state is not TcpState.CLOSED:
                 soonest = min(soonest, subflow.tcp.next_timeout(), subflow.join_ack_at)
@@ -391,6 +452,8 @@ class Connection:
         if self.lonely_until <= now:
             self.lonely_until = NEVER
             self.fail(Failure.TIMED_OUT)
+        if self.linger_until <= now:
+            closing.on_linger_over(self, now)
         closing.settle(self, now)
 
     def info(self) -> ConnectionInfo:

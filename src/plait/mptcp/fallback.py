@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def possible(connection: Connection) -> bool:
     """Return whether stream and subflow still run in step."""
     return (
-        len(connection.subflows) == 1
+        connection.made == 1
         and not connection.reinjected
         and connection.receiver.reassembly.buffered == 0
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from plait.mptcp import fallback
 from plait.mptcp.mapping import Mapping
 from plait.mptcp.state import Mode
-from plait.wire.mptcp.dss import Dss
 from plait.wire.mptcp.mp_capable import (
     CHECKSUM_REQUIRED,
     CRYPTO,
@@ -28,6 +27,7 @@ from plait.wire.segment import Segment
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
 
 VERSION = 1
 
@@ -134,15 +134,15 @@ def mapping_of(option: MpCapableData) -> Mapping:
     return Mapping(1, 1, option.length, option.length, option.checksum)
 
 
-def confirm(connection: Connection, subflow: Subflow, segment: Segment, dss: Dss | None) -> None:
+def confirm(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
     """Note the first sign that the peer speaks Multipath TCP, or that it does not.
 
     An ACK of our data without a Data ACK, or data without a mapping, ends it (RFC 8684, 3.7).
     """
     if connection.mode is not Mode.MPTCP:
         return
-    if dss is not None or segment.options:
-        connection.on_confirmed()
+    if segment.dss is not None or segment.options:
+        connection.on_confirmed(now)
     elif segment.length or subflow.tcp.sender.snd_una > 1:
         connection.counters.mp_capable_data_fallback += 1
         connection.infinite_due = True

@@ -36,18 +36,29 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         return
     dss = segment.dss
     if not connection.confirmed and subflow.first:
-        handshake.confirm(connection, subflow, segment, dss)
+        handshake.confirm(connection, now, subflow, segment)
         if connection.mode is not Mode.MPTCP:
             _on_plain(connection, now, subflow)
             return
     if dss is not None:
+        subflow.proven = True
         _on_dss(connection, now, subflow, segment, dss)
+    elif _is_stripped(subflow, segment):
+        connection.infinite_due = fallback.possible(connection)
+        fallback.fall_back_or_reset(connection, now, subflow, "an ACK of data has no Data ACK")
+        _on_plain(connection, now, subflow)
+        return
     if segment.options:
         _on_options(connection, now, subflow, segment)
     if subflow.phase is Phase.PRE_ESTABLISHED:
         joining.on_fourth_ack(connection, subflow)
     if segment.length and subflow.alive:
         _drain(connection, now, subflow, bare=dss is None and not segment.options)
+
+
+def _is_stripped(subflow: Subflow, segment: Segment) -> bool:
+    """Return whether the first ACK of our data shows that the path removes DSS (RFC 8684, 3.7)."""
+    return not subflow.proven and not segment.options and subflow.tcp.sender.snd_una > 1
 
 
 def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
@@ -131,6 +142,8 @@ def _declare(connection: Connection, now: Nanos, subflow: Subflow, mapping: Mapp
     if verdict is Verdict.CONFLICT:
         connection.counters.dss_not_matching += 1
         fallback.fall_back_or_reset(connection, now, subflow, "contradictory mappings")
+    elif verdict is Verdict.REFUSED:
+        subflow.last_dss = None  # it may come again when there is room
 
 
 def _on_infinite_mapping(connection: Connection, now: Nanos, subflow: Subflow) -> None:
@@ -154,7 +167,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
         elif isinstance(option, MpTcprst):
             continue
         else:
-            advertising.on_option(connection, subflow, option)
+            advertising.on_option(connection, now, subflow, option)
     if closing.on_fastclose(connection, now, segment):
         return
     if subflow.phase is Phase.ACTIVE:
@@ -172,7 +185,7 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow, bare: bool) -> 
                 waiting -= resume - subflow.consumed
                 subflow.take(resume - subflow.consumed)  # never acknowledged; it comes again
                 continue
-            if bare or connection.receiver.rcv_nxt == 1:
+            if bare or connection.receiver.rcv_nxt == 1 or waiting > connection.receiver.capacity:
                 _on_unmapped(connection, now, subflow)
             break
         if connection.checksum and waiting < mapping.length:

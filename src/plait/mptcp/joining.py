@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
 from plait.mptcp.state import Phase
+from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
 from plait.wire.crypto import ACK_HMAC_OCTETS, SYN_ACK_HMAC_OCTETS, same
 from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
@@ -65,6 +66,15 @@ def schedule_ack(subflow: Subflow, now: Nanos) -> None:
     subflow.tcp.receiver.ack_now = True
     subflow.join_ack_at = now + subflow.tcp.sender.rtt.backed_off(subflow.join_ack_tries)
     subflow.join_ack_tries += 1
+
+
+def repeat_ack(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Send the MP_JOIN ACK again, or give up a listener that never answers."""
+    if subflow.join_ack_tries > connection.settings.tcp.syn_retries:
+        subflow.tcp.fail(Failure.TIMED_OUT)
+        connection.on_subflow_ended(now, subflow)
+    else:
+        schedule_ack(subflow, now)
 
 
 def third_ack(connection: Connection, subflow: Subflow) -> MpJoinAck:

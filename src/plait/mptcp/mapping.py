@@ -48,6 +48,22 @@ class Mapping:
         self.checksum = checksum
 
 
+def _ssn(mapping: Mapping) -> Octets:
+    return mapping.ssn
+
+
+def _gaps(mappings: list[Mapping], start: Octets, stop: Octets) -> list[tuple[Octets, Octets]]:
+    """Return the parts from `start` to `stop` that none of the mappings covers."""
+    gaps: list[tuple[Octets, Octets]] = []
+    for mapping in mappings:
+        if mapping.ssn > start:
+            gaps.append((start, mapping.ssn))
+        start = max(start, mapping.ssn + mapping.length)
+    if start < stop:
+        gaps.append((start, stop))
+    return gaps
+
+
 class MappingTable:
     """The mappings of one subflow whose data is not consumed, ordered by subflow position."""
 
@@ -56,30 +72,54 @@ class MappingTable:
 
     def add(self, new: Mapping, consumed: Octets) -> Verdict:
         """Declare a mapping; `consumed` is the subflow position below which data was used."""
-        if new.ssn + new.length <= consumed:
+        stop = new.ssn + new.length
+        if stop <= consumed:
             return Verdict.KNOWN
-        at = len(self._mappings)
-        while at and self._mappings[at - 1].ssn >= new.ssn + new.length:
-            at -= 1
-        if at:
-            known = self._mappings[at - 1]
-            if known.ssn + known.length > new.ssn:
-                return self._compare(known, new)
-        if len(self._mappings) >= MAX_MAPPINGS:
+        mappings = self._mappings
+        high = len(mappings)
+        while high and mappings[high - 1].ssn >= stop:
+            high -= 1
+        low = high
+        while low and mappings[low - 1].ssn + mappings[low - 1].length > new.ssn:
+            low -= 1
+        if low < high:
+            return self._overlap(low, high, new, consumed)
+        if new.checksum >= 0 and new.ssn < consumed:
+            return Verdict.CONFLICT  # its first octets are gone, the sum cannot be verified
+        if len(mappings) >= MAX_MAPPINGS:
             return Verdict.REFUSED
-        self._mappings.insert(at, new)
+        mappings.insert(high, new)
         return Verdict.TAKEN
 
-    def _compare(self, known: Mapping, new: Mapping) -> Verdict:
-        """Settle an overlap: the same octets must go to the same place."""
-        if known.dsn - known.ssn != new.dsn - new.ssn:
+    def _overlap(self, low: int, high: int, new: Mapping, consumed: Octets) -> Verdict:
+        """Settle an overlap with the mappings from `low` to `high`.
+
+        The same octets must go to the same place.  What else the new mapping covers is taken;
+        with a checksum it cannot be, since that covers all or nothing.
+        """
+        overlapped = self._mappings[low:high]
+        if any(known.dsn - known.ssn != new.dsn - new.ssn for known in overlapped):
             return Verdict.CONFLICT
-        if known.ssn == new.ssn and known.length == new.length:
-            if new.dll > known.dll:  # a retransmission grew by the DATA_FIN (Linux does so)
-                known.dll = new.dll
-                known.checksum = new.checksum
+        first = overlapped[0]
+        if first.ssn == new.ssn and first.length == new.length:
+            if new.dll > first.dll:  # a retransmission grew by the DATA_FIN (Linux does so)
+                first.dll = new.dll
+                first.checksum = new.checksum
             return Verdict.KNOWN
-        return Verdict.KNOWN if new.ssn >= known.ssn else Verdict.CONFLICT
+        gaps = _gaps(overlapped, max(new.ssn, consumed), new.ssn + new.length)
+        if not gaps:
+            return Verdict.KNOWN
+        if new.checksum >= 0:
+            return Verdict.CONFLICT
+        if len(self._mappings) + len(gaps) > MAX_MAPPINGS:
+            return Verdict.REFUSED
+        shift = new.dsn - new.ssn
+        pieces = [
+            Mapping(start + shift, start, stop - start, stop - start, new.checksum)
+            for start, stop in gaps
+        ]
+        self._mappings[low:high] = sorted([*overlapped, *pieces], key=_ssn)
+        return Verdict.TAKEN
 
     def find(self, position: Octets) -> Mapping | None:
         """Return the mapping of the subflow octet at `position`."""

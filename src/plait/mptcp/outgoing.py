@@ -39,20 +39,20 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
     """Grant data and return at most about `limit` segments."""
     advertising.send_due(connection, now)
     out: list[Segment] = []
-    window = connection.receiver.window()
     for subflow in connection.subflows:
-        if subflow.alive or subflow.tcp.reset_due is not None:
-            subflow.tcp.window = window
-            _repeat_join(subflow, now)
+        if subflow.join_ack_at <= now:
+            joining.repeat_ack(connection, now, subflow)
     _grant(connection, now, limit)
     for subflow in connection.subflows:
         if len(out) < limit and (subflow.alive or subflow.tcp.reset_due is not None):
+            scale = 0 if subflow.phase is Phase.OPENING else subflow.tcp.receiver.scale
+            subflow.tcp.window = connection.receiver.offer(scale)
             segments = subflow.tcp.transmit(now, limit - len(out))
             _add_signals(connection, now, subflow, segments)
             for segment in segments:
                 _complete(connection, subflow, segment)
             if segments:
-                connection.receiver.advertised = connection.receiver.reassembly.next + window
+                connection.receiver.on_told(subflow.tcp.window)
             out += segments
     return out
 
@@ -78,7 +78,9 @@ def _grant(connection: Connection, now: Nanos, limit: int) -> None:
         for grant in grants:
             _queue(connection, grant)
             sender.on_granted(grant.start, grant.stop)
-    waiting = sender.buffer.stop > sender.snd_nxt
+    waiting = sender.buffer.stop > sender.snd_nxt and not any(
+        subflow.tcp.sender.outstanding() for subflow in connection.subflows if subflow.can_send
+    )
     for subflow in connection.subflows:
         subflow.tcp.waiting = waiting
     reinjection.arm(connection, now)
@@ -89,7 +91,7 @@ def _view(connection: Connection, subflow: Subflow, want: Octets) -> SubflowView
     sender = subflow.tcp.sender
     controller = sender.controller
     mss = sender.mss
-    burst = MAX_SEGMENT // mss * mss
+    burst = max(MAX_SEGMENT // mss, 1) * mss
     in_flight = sender.in_flight()
     room = sender.room()
     if room < want:
@@ -114,7 +116,7 @@ def _view(connection: Connection, subflow: Subflow, want: Octets) -> SubflowView
 
 def _queue(connection: Connection, grant: Grant) -> None:
     """Make a run of a grant: one mapping, one super-segment."""
-    subflow = connection.subflows[grant.index]
+    subflow = connection.subflow_at(grant.index)
     sender = subflow.tcp.sender
     start, stop = grant.start, grant.stop
     pieces = connection.sender.buffer.pieces(start, stop)
@@ -144,11 +146,6 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
         run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
-
-
-def _repeat_join(subflow: Subflow, now: Nanos) -> None:
-    if subflow.join_ack_at <= now:
-        joining.schedule_ack(subflow, now)
 
 
 def _add_signals(

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 from plait.buffers import Buffer, Pieces, Reassembly
 from plait.units import Octets
+
+
+LEAST_MOVE: Final = 1460
+"""The window opens by this much or by half of it, not by less: no silly windows (RFC 9293, 3.8.6.2.2)."""
+
+MAX_FIELD: Final = 0xFFFF
 
 
 class StreamReceiver:
@@ -24,7 +31,7 @@ class StreamReceiver:
         """The application will not read any more."""
 
         self.advertised: Octets = 1
-        """Right edge that the peer was told last."""
+        """Rightmost edge that the peer was told."""
 
         self._edge: Octets = 1
         self._queue: deque[Buffer] = deque()
@@ -43,8 +50,24 @@ class StreamReceiver:
     def edge(self) -> Octets:
         """Return the right edge of the window, which never moves left (RFC 8684, 3.3.4)."""
         limit = self.reassembly.next + self.capacity - self.unread
-        self._edge = max(self._edge, limit)
-        return self._edge
+        if limit - self._edge >= min(LEAST_MOVE, self.capacity // 2):
+            self._edge = limit
+        return max(self._edge, self.advertised)
+
+    def offer(self, scale: int) -> Octets:
+        """Return the window to be told to the peer, in units of `1 << scale` octets.
+
+        Rounding down could move the told edge left (RFC 7323, 2.4), so it is rounded up then.
+        """
+        following = self.reassembly.next
+        field = min(self.window() >> scale, MAX_FIELD)
+        if following + (field << scale) < self.advertised:
+            field = min(-(-(self.advertised - following) >> scale), MAX_FIELD)
+        return field << scale
+
+    def on_told(self, window: Octets) -> None:
+        """A segment with this window left."""
+        self.advertised = max(self.advertised, self.reassembly.next + window)
 
     def limit(self) -> Octets:
         """Return the position from which data is refused."""
@@ -86,6 +109,12 @@ class StreamReceiver:
             left -= len(piece)
         self.unread -= limit - left
         return out
+
+    def worth_telling(self) -> bool:
+        """Return whether the window opened so far that the peer should hear of it at once."""
+        gained = self.edge() - self.advertised
+        left = self.advertised - self.reassembly.next
+        return gained >= self.capacity // 4 or (left < gained and gained >= self.capacity // 8)
 
     def discard(self) -> None:
         """Drop what is unread and all that comes."""

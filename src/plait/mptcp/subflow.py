@@ -8,7 +8,7 @@ from plait.mptcp.mapping import MappingTable
 from plait.mptcp.state import Phase
 from plait.tcp.connection import TcpConnection
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import State
+from plait.tcp.state import CAN_SEND
 from plait.units import Nanos, Octets
 from plait.wire.mptcp.dss import Dss
 from plait.wire.option import Option
@@ -26,7 +26,7 @@ class Subflow:
         """Make a subflow that is opening.
 
         Args:
-            index: Place in the connection's list.
+            index: Names it within its connection.
             path: Its 4-tuple from this host's side.
             tcp: Its TCP connection.
             first: It is the one that carried MP_CAPABLE.
@@ -39,6 +39,9 @@ class Subflow:
         self.first = first
         self.initiator = initiator
         self.phase = Phase.OPENING
+        self.was_active = False
+        """It could carry data at some time."""
+
         self.local_id = 0
         self.remote_id = 0
         self.local_nonce = 0
@@ -49,6 +52,9 @@ class Subflow:
         self.mappings = MappingTable()
         self.consumed: Octets = 1
         """Subflow position below which all data went to the stream."""
+
+        self.proven = False
+        """A DSS arrived on it."""
 
         self.last_dss: Dss | None = None
         """The option whose mapping was declared last: offload repeats it on many packets."""
@@ -68,6 +74,9 @@ class Subflow:
         self.reset_reason: int | None = None
         """Reason of the peer's MP_TCPRST."""
 
+        self.transient = False
+        """That reason may pass: flag T of MP_TCPRST (RFC 8684, 3.6)."""
+
         self._pending: list[Buffer] = []
 
     @property
@@ -78,7 +87,7 @@ class Subflow:
     @property
     def can_send(self) -> bool:
         """Return whether new data may be queued on it."""
-        return self.phase is Phase.ACTIVE and self.tcp.state is State.ESTABLISHED
+        return self.phase is Phase.ACTIVE and self.tcp.state in CAN_SEND
 
     @property
     def stale(self) -> bool:

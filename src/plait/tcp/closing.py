@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def close(connection: TcpConnection) -> None:
-    """Queue our FIN, once."""
+    """Queue our FIN, once; it waits for the end of a handshake that the peer began."""
     if connection.sender.fin_queued or connection.state is State.CLOSED:
         return
     if connection.state is State.SYN_SENT:

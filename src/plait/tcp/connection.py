@@ -92,6 +92,9 @@ class TcpConnection:
         self.reset_due: tuple[Option, ...] | None = None
         """A RST with these options is to be sent."""
 
+        self.half_open: int | None = None
+        """SEG.ACK of a peer that has an old connection on our path, to be told so by a RST."""
+
         self.syn_due = False
         self.fin_due = False
         self.probe_due = False
@@ -99,6 +102,8 @@ class TcpConnection:
         self._challenged: Nanos = -CHALLENGE_GAP
         self._persist_at: Nanos = NEVER
         self._persist_tries = 0
+        self._unanswered = 0
+        """Probes of a closed window since the peer was heard last."""
 
     # ---- opening and closing
 
@@ -239,6 +244,7 @@ class TcpConnection:
         advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
         sender.update_window(seq, ack, window)
         self._persist_at = NEVER
+        self._unanswered = 0
         if advanced and sender.fin_queued and ack > sender.fin_position():
             closing.on_fin_acked(self, now)
         return True
@@ -280,9 +286,7 @@ class TcpConnection:
         if self.time_wait_until <= now:
             closing.on_time_wait_over(self)
         if self._persist_at <= now:
-            self._persist_at = NEVER
-            self._persist_tries += 1
-            self.probe_due = True
+            self._on_persist_timeout()
         sender = self.sender
         if self.state is State.CLOSED or not sender.outstanding() or sender.timeout_at() > now:
             return
@@ -300,6 +304,15 @@ class TcpConnection:
             return
         self.sender.on_timeout(now)
         self.fin_due = self.sender.fin_queued
+
+    def _on_persist_timeout(self) -> None:
+        """Probe the window; a peer that answers may keep it closed for ever, a dead one not."""
+        self._persist_at = NEVER
+        self._persist_tries += 1
+        self._unanswered += 1
+        self.probe_due = True
+        if self._unanswered > self.settings.retries:
+            self.fail(Failure.TIMED_OUT)
 
     def _arm_persist(self, now: Nanos) -> None:
         """Probe a closed window while data waits (RFC 9293, 3.8.6.1)."""
@@ -319,6 +332,8 @@ class TcpConnection:
             return [self._reset(now)]
         if self.state is State.CLOSED:
             return []
+        if self.half_open is not None:
+            return [self._reset_half_open(now, self.half_open)]
         if self.syn_due:
             return [handshake.syn(self, now)]
         if self.state is State.SYN_SENT:
@@ -329,11 +344,16 @@ class TcpConnection:
             if departure is None:
                 break
             out.append(self._data(now, departure))
-        if self.fin_due and len(out) < limit and self.sender.snd_nxt >= self.sender.stop:
+        if self._fin_ready() and len(out) < limit:
             out.append(closing.fin(self, now))
         self._acknowledge(now, out)
         self._arm_persist(now)
         return out
+
+    def _fin_ready(self) -> bool:
+        """Return whether our FIN is due and all before it was sent."""
+        opening = self.state is State.SYN_RECEIVED
+        return self.fin_due and not opening and self.sender.snd_nxt >= self.sender.stop
 
     def _acknowledge(self, now: Nanos, out: list[Segment]) -> None:
         """Add an ACK or a probe if they are due, and note that RCV.NXT was told."""
@@ -379,6 +399,14 @@ class TcpConnection:
                 (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))
                 for start, stop in receiver.sack_ranges()
             )
+        return segment
+
+    def _reset_half_open(self, now: Nanos, ack: int) -> Segment:
+        """Return the RST that ends the peer's old connection (RFC 9293, 3.10.7.3)."""
+        self.half_open = None
+        segment = self.segment(now, RST, 0)
+        segment.seq = ack
+        segment.ts_val = ABSENT
         return segment
 
     def _reset(self, now: Nanos) -> Segment:

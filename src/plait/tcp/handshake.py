@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.tcp.state import State
+from plait.tcp.state import Input, State, step
 from plait.units import Nanos
 from plait.wire.segment import ACK, RST, SYN, Segment
 from plait.wire.seq import unwrap32
@@ -61,6 +61,8 @@ def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool
         ack = unwrap32(segment.ack, connection.iss, sender.snd_una)
         acked = ack == sender.snd_nxt == 1
         if not acked:
+            if not segment.flags & RST:
+                connection.half_open = segment.ack
             return False
     if segment.flags & RST:
         if acked:
@@ -116,6 +118,8 @@ def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     sender.timer_base = now
     connection.syn_due = False
     connection.state = State.ESTABLISHED
+    if sender.fin_queued:
+        connection.state = step(connection.state, Input.CLOSE)
     connection.timestamps.last_ack_sent = connection.receiver.rcv_nxt
 
 

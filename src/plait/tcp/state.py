@@ -31,7 +31,6 @@ class Input(Enum):
 
 
 TRANSITIONS: Final[dict[tuple[State, Input], State]] = {
-    (State.SYN_RECEIVED, Input.CLOSE): State.FIN_WAIT_1,
     (State.ESTABLISHED, Input.CLOSE): State.FIN_WAIT_1,
     (State.ESTABLISHED, Input.FIN_RECEIVED): State.CLOSE_WAIT,
     (State.CLOSE_WAIT, Input.CLOSE): State.LAST_ACK,

@@ -128,12 +128,13 @@ def test_nc_to_nobody_fails_in_one_line(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_nc_says_that_its_peer_reset(shell: Shell) -> None:
-    server = shell.listen("nc", "-l", PORT)  # its output is not read: data piles up
+    server = shell.listen("nc", "-l", PORT)
     with Path("/dev/zero").open("rb") as endless:
         client = shell.start("nc", "127.0.0.1", PORT, "--via", "kernel", stdin=endless)
     assert server.stdout is not None
     server.stdout.read(1)
-    time.sleep(0.2)
+    server.send_signal(signal.SIGSTOP)
+    time.sleep(0.2)  # data that it will never read piles up, so its end is a reset
     server.kill()
     out, err = client.communicate(timeout=PATIENCE)
     assert (client.returncode, out) == (1, b"")

@@ -1,0 +1,76 @@
+# plait: `make help` lists what there is.
+
+SHELL := /bin/sh
+
+# The first Python >= 3.11 that can make virtual environments: python3, then pyenv's.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 \
+	"$$HOME"/.pyenv/versions/3.1[1-9]*/bin/python3; do \
+	"$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && { echo "$$python"; break; }; done)
+
+# The newest Python of pyenv, if it is newer than 3.11; the unit tests run there as well.
+NEWEST := $(lastword $(sort $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3)))
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+NEWEST_VENV := $(VENV)/newest
+NEWEST_STAMP := $(NEWEST_VENV)/.installed
+SOURCES := src tests benchmarks examples
+MAX_LINES := 500
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-newest check lint bench format clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: $(STAMP) ## two paths, one cut in the middle, nothing lost
+	@$(BIN)/plait demo
+
+test: $(STAMP) ## run the tests, on pyenv's newest Python too
+	$(BIN)/pytest -n 2
+	@$(MAKE) --no-print-directory test-newest
+
+check: lint test ## everything a change must pass
+
+bench: $(STAMP) ## measure throughput against the kernel's own
+	$(BIN)/python benchmarks/run.py
+
+format: $(STAMP) ## format the sources
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@find $(SOURCES) -name '*.py' -exec awk -v most=$(MAX_LINES) \
+		'FNR == most + 1 { print FILENAME ": more than " most " lines"; bad = 1 } END { exit bad }' {} +
+
+ifeq ($(NEWEST),)
+test-newest:
+else
+test-newest: $(NEWEST_STAMP)
+	PYTEST_ADDOPTS= $(NEWEST_VENV)/bin/pytest -n 2 -q tests/unit
+endif
+
+$(STAMP): pyproject.toml constraints-dev.txt
+	@test -n "$(PYTHON)" || { \
+		echo "make: no Python >= 3.11 with venv found: install python3 and python3-venv," >&2; \
+		echo "make: or a newer Python with pyenv, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-dev.txt --editable '.[dev,fast]'
+	@touch $@
+
+$(NEWEST_STAMP): pyproject.toml constraints-dev.txt | $(STAMP)
+	$(NEWEST) -m venv $(NEWEST_VENV)
+	$(NEWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints-dev.txt --editable '.[dev,fast]'
+	@touch $@

@@ -1,0 +1,45 @@
+"""An echo server and its client over plait's own stack, both in one process.
+
+Two hosts are joined by two in-process links, so this needs no privileges:
+
+    python examples/echo.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+
+import plait
+from plait.drivers.memory import pair
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Send back what comes, up to its end."""
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def main() -> None:
+    """Send lines over two paths and print what comes back."""
+    links = [
+        pair([ip_address(f"10.0.{path}.1")], [ip_address(f"10.0.{path}.2")]) for path in (1, 2)
+    ]
+    async with (
+        plait.Stack([here for here, _ in links]) as near,
+        plait.Stack([there for _, there in links]) as far,
+    ):
+        await plait.start_server(echo, None, 7, stack=far)
+        reader, writer = await plait.open_connection("10.0.1.2", 7, stack=near)
+        for line in (b"hello\n", b"over\n", b"two paths\n"):
+            writer.write(line)
+            print((await reader.readline()).decode(), end="")
+        for subflow in writer.get_extra_info("plait").subflows:
+            print(f"  {subflow.path}  {subflow.state}")
+        writer.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

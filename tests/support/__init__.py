@@ -1,0 +1,1 @@
+"""What the tests share: two hosts in virtual time, and one host against a hand-written peer."""
