@@ -33,14 +33,29 @@ class AckSample:
     app_limited: bool
     """The window was not used up when these octets were sent."""
 
+    rtt: Nanos
+    """The sample this ACK gave; 0 if it gave none."""
+
+    new_round: bool
+    """A round trip has passed since this was last true."""
+
     def __init__(
-        self, now: Nanos, acked: Octets, in_flight: Octets, srtt: Nanos, app_limited: bool
+        self,
+        now: Nanos,
+        acked: Octets,
+        in_flight: Octets,
+        srtt: Nanos,
+        app_limited: bool,
+        rtt: Nanos = 0,
+        new_round: bool = False,
     ) -> None:
         self.now = now
         self.acked = acked
         self.in_flight = in_flight
         self.srtt = srtt
         self.app_limited = app_limited
+        self.rtt = rtt
+        self.new_round = new_round
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from plait.congestion.base import AckSample, CongestionController, slow_start
+from plait.congestion.base import INFINITE, AckSample, CongestionController, slow_start
+from plait.congestion.hystart import CSS_GROWTH_DIVISOR, HyStart
 from plait.units import SECOND, Nanos, Octets
 
 C: Final = 0.4
@@ -27,6 +28,7 @@ class Cubic(CongestionController):
         self.w_max = 0.0
         """Window before the last reduction, in segments."""
 
+        self._hystart = HyStart()
         self._epoch: Nanos = -1
         self._last: Nanos = 0
         """When the last ACK came."""
@@ -46,7 +48,7 @@ class Cubic(CongestionController):
             return
         acked = sample.acked
         if self.cwnd < self.ssthresh:
-            acked = slow_start(self, sample)
+            acked = self._slow_start(sample)
             if acked == 0:
                 return
         if self._epoch < 0:
@@ -63,6 +65,19 @@ class Cubic(CongestionController):
         grown = int(self._credit * float(self.mss))
         self.cwnd += grown
         self._credit -= float(grown) / float(self.mss)
+
+    def _slow_start(self, sample: AckSample) -> Octets:
+        """Grow exponentially until a loss, or until HyStart++ sees a queue build up."""
+        if self.ssthresh == INFINITE:
+            if sample.new_round and self._hystart.on_round():
+                self.ssthresh = self.cwnd
+                return sample.acked
+            if sample.rtt:
+                self._hystart.on_rtt(sample.rtt)
+            if self._hystart.css:
+                self.cwnd += sample.acked // CSS_GROWTH_DIVISOR
+                return 0
+        return slow_start(self, sample)
 
     def _start_epoch(self, now: Nanos) -> None:
         cwnd = float(self.cwnd) / float(self.mss)

@@ -1,7 +1,8 @@
 """The TUN driver: the kernel of this network namespace is the network.
 
 With offload a whole super-segment crosses in one read or write, behind a virtio-net header; that
-is where the speed comes from.  Without, packets are at most one MTU and checksums complete.
+is where the speed comes from.  Without, packets are at most one MTU and checksums complete;
+super-segments are cut and joined here.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from plait.drivers.base import Capabilities, Driver
+from plait.drivers.merging import Merger, packets
 from plait.drivers.tun_device import TunDevice
 from plait.drivers.tun_spec import TunSpec
 from plait.drivers.virtio import HEADER_OCTETS, decode, encode
 from plait.errors import DecodeError
 from plait.units import Nanos
-from plait.wire.icmp import IcmpError
 from plait.wire.packet import headers, parse_packet, serialize_packet
 from plait.wire.segment import Buffer, Segment
 
@@ -32,10 +33,11 @@ class Tun(Driver):
         self._device = TunDevice(spec)
         capabilities = Capabilities(
             mtu=spec.mtu,
-            segmentation=self._device.segmentation,
+            segmentation=True,
             checksum=self._device.header,
         )
         super().__init__(capabilities, spec.local)
+        self._merger = None if self._device.header else Merger()
 
     def fileno(self) -> int:
         """Return the device's descriptor."""
@@ -44,7 +46,6 @@ class Tun(Driver):
     def read_burst(self, now: Nanos, limit: int = 64) -> list[Segment]:
         """Read up to `limit` packets and return the segments among them."""
         fd = self._device.fd
-        header = self._device.header
         segments: list[Segment] = []
         for _ in range(limit):
             try:
@@ -52,47 +53,57 @@ class Tun(Driver):
             except BlockingIOError:
                 break
             try:
-                self._take(octets, segments, header=header)
+                self._take(octets, segments)
             except DecodeError:
                 self.counters.malformed += 1
+        if self._merger is not None:
+            self._merger.finish()
         return segments
 
     def write_burst(self, now: Nanos, segments: Sequence[Segment]) -> None:
-        """Write each segment as one packet; what the kernel does not take is dropped."""
-        fd = self._device.fd
+        """Write the segments; what the kernel does not take is dropped."""
         for segment in segments:
-            try:
-                if self._device.header:
-                    os.writev(fd, _pieces(segment))
-                else:
-                    os.write(fd, serialize_packet(segment))
-            except OSError:  # a full queue, or the device is down: a network that loses packets
-                self.counters.dropped += 1
+            if self._device.header:
+                self._write(_whole(segment))
+            elif 0 < segment.segment_size < segment.length:
+                for packet in packets(segment):
+                    self._write(packet)
+            else:
+                self._write([serialize_packet(segment)])
 
     def close(self) -> None:
         """Remove the device."""
         self._device.close()
 
-    def _take(self, octets: bytes, segments: list[Segment], *, header: bool) -> None:
-        """Parse what one read returned."""
-        packet: Buffer = octets
-        trusted = False
-        size = 0
-        if header:
+    def _write(self, pieces: list[Buffer]) -> None:
+        try:
+            os.writev(self._device.fd, pieces)
+        except OSError:  # a full queue, or the device is down: a network that loses packets
+            self.counters.dropped += 1
+
+    def _take(self, octets: bytes, segments: list[Segment]) -> None:
+        """Parse what one read returned, or join it to the segment before."""
+        if self._merger is None:
             if len(octets) < HEADER_OCTETS:
                 raise DecodeError("a virtio-net header is 10 octets")
             trusted, size = decode(octets)
             packet = memoryview(octets)[HEADER_OCTETS:]
-        parsed = parse_packet(packet, checksum_valid=trusted)
-        if isinstance(parsed, IcmpError):
+            parsed = parse_packet(packet, checksum_valid=trusted)
+            if isinstance(parsed, Segment) and 0 < size < parsed.length:
+                parsed.segment_size = size
+        else:
+            if self._merger.extend(octets):
+                return
+            parsed = parse_packet(octets)
+            if isinstance(parsed, Segment):
+                self._merger.begin(octets, parsed)
+        if isinstance(parsed, Segment):
+            segments.append(parsed)
+        else:
             self._errors.append(parsed)
-            return
-        if 0 < size < parsed.length:
-            parsed.segment_size = size
-        segments.append(parsed)
 
 
-def _pieces(segment: Segment) -> list[Buffer]:
+def _whole(segment: Segment) -> list[Buffer]:
     """Return what `writev` takes: all headers in one piece, then the payload, not copied."""
     head = headers(segment)
     head = encode(segment, len(head)) + head

@@ -69,7 +69,9 @@ class Connections:
 
     def forget_subflow(self, subflow: Subflow) -> None:
         """The flow is free."""
-        self.by_flow.pop(subflow.flow_in, None)
+        found = self.by_flow.get(subflow.flow_in)
+        if found is not None and found[1] is subflow:  # another may have the flow by now
+            del self.by_flow[subflow.flow_in]
 
     def forget(self, entry: Entry) -> None:
         """The connection is gone."""

@@ -16,24 +16,15 @@ from plait.buffers import Buffer
 from plait.errors import UsageError
 from plait.host.connections import Connections, Entry
 from plait.host.deadlines import Deadlines
-from plait.host.events import (
-    Accepted,
-    Closed,
-    Established,
-    Event,
-    LossReason,
-    Lost,
-    Readable,
-    SubflowDown,
-    SubflowUp,
-    Writable,
-)
+from plait.host.events import Event
 from plait.host.listener import Listener, Listeners
-from plait.host.reset import from_elsewhere, reset_for
+from plait.host.ports import free_path, free_port, source_for
+from plait.host.reporting import report
+from plait.host.reset import from_elsewhere, reset_for, reverse_flow
 from plait.host.settings import Settings
 from plait.mptcp.connection import Connection
 from plait.mptcp.info import ConnectionInfo
-from plait.mptcp.state import Phase, State
+from plait.mptcp.state import State
 from plait.pathing.base import OpenSubflow
 from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
@@ -42,26 +33,12 @@ from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import KEY_OCTETS, Entropy, initial_sequence, token
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import (
-    ADMINISTRATIVELY_PROHIBITED,
-    MPTCP_SPECIFIC,
-    MpTcprst,
-)
+from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
 from plait.wire.option import Option
 from plait.wire.segment import ACK, RST, SYN, Segment
 
-EPHEMERAL: Final = (32768, 61000)
-"""Local ports that connections get, upper bound excluded."""
-
 MAX_RESETS: Final = 256
 """RSTs for stray segments that wait to be sent; more are not made."""
-
-_REASONS: Final = {
-    Failure.REFUSED: LossReason.REFUSED,
-    Failure.RESET: LossReason.RESET,
-    Failure.TIMED_OUT: LossReason.TIMED_OUT,
-    Failure.ABORTED: LossReason.ABORTED,
-}
 
 
 class Host:
@@ -148,7 +125,7 @@ class Host:
         else:
             self._mtus.pop(address, None)
         for entry in list(self._connections.by_id.values()):
-            entry.connection.on_local_address(address, present)
+            entry.connection.on_local_address(now, address, present)
             self._touch(entry)
             self._settle(now, entry)
 
@@ -157,7 +134,7 @@ class Host:
 
         Once a connection is synchronized a hard error is soft (RFC 5927, 4).
         """
-        found = self._connections.by_flow.get(flow)
+        found = self._connections.by_flow.get(reverse_flow(flow))
         if found is None:
             return
         entry, subflow = found
@@ -185,11 +162,12 @@ class Host:
         chosen = settings or self.settings
         if not 0 < remote_port < 65536:
             raise UsageError(f"port {remote_port} is not between 1 and 65535")
-        source = local or self._source_for(remote)
+        source = local or source_for(self._mtus, remote)
         if source not in self._mtus:
             raise UsageError(f"{source} is no address of this host")
         self._check_room()
-        path = self._free_path(source, local_port, remote, remote_port)
+        wanted = Path(source, local_port, remote, remote_port)
+        path = free_path(self._entropy, self._connections.by_flow, wanted)
         entry = self._new_entry(chosen, None, initiator=True)
         self.counters.active_opens += 1
         iss = initial_sequence(path.flow_out(), self._secret, now)
@@ -216,7 +194,7 @@ class Host:
         if address is not None and address not in self._mtus:
             raise UsageError(f"{address} is no address of this host")
         if port == 0:
-            port = self._free_port(address)
+            port = free_port(self._entropy, self._listeners, address)
         elif self._listeners.in_use(address, port):
             raise UsageError(f"port {port} is in use: choose another or stop who listens there")
         self._last_id += 1
@@ -231,8 +209,13 @@ class Host:
         return listener.port
 
     def close_listener(self, now: Nanos, listener_id: int) -> None:
-        """Accept no more; connections that are open stay."""
-        self._listeners.remove(listener_id)
+        """Accept no more; connections that are open stay, those that are opening are reset."""
+        listener = self._listeners.remove(listener_id)
+        for connection_id in sorted(listener.opening) if listener is not None else ():
+            entry = self._connections.by_id[connection_id]
+            entry.connection.abort(now)
+            self._touch(entry)
+            self._settle(now, entry)
 
     def write(self, now: Nanos, connection_id: int, data: Buffer) -> Octets:
         """Take data to send and return how much; after less than all a `Writable` follows."""
@@ -316,46 +299,13 @@ class Host:
         if len(self._connections.by_id) >= self.settings.max_connections:
             raise UsageError(f"this host has {self.settings.max_connections} connections already")
 
-    def _source_for(self, remote: IpAddress) -> IpAddress:
-        for address in self._mtus:
-            if address.version == remote.version:
-                return address
-        raise UsageError(f"no local IPv{remote.version} address to reach {remote} from")
-
-    def _free_path(
-        self, local: IpAddress, local_port: int, remote: IpAddress, remote_port: int
-    ) -> Path:
-        """Return a path that no subflow uses; ports are drawn at random (RFC 6056)."""
-        low, high = EPHEMERAL
-        start = self._entropy.below(high - low)
-        candidates = (
-            [local_port]
-            if local_port
-            else (low + (start + step) % (high - low) for step in range(high - low))
-        )
-        for port in candidates:
-            path = Path(local, port, remote, remote_port)
-            if path.flow_in() not in self._connections.by_flow:
-                return path
-        raise UsageError(f"no free port for a path from {local} to {remote} port {remote_port}")
-
-    def _free_port(self, address: IpAddress | None) -> int:
-        low, high = EPHEMERAL
-        for _ in range(high - low):
-            port = low + self._entropy.below(high - low)
-            if not self._listeners.in_use(address, port):
-                return port
-        raise UsageError("no free port to listen on")
-
     def _on_stray(self, now: Nanos, segment: Segment) -> None:
         """Handle a segment that no subflow expects: a SYN, or one to be reset."""
-        if from_elsewhere(segment.flow):
+        path = path_of_arrival(segment.flow)
+        if path.local not in self._mtus or from_elsewhere(segment.flow):
             return
         if segment.flags & (SYN | ACK | RST) != SYN:
             self._reset(segment)
-            return
-        path = path_of_arrival(segment.flow)
-        if path.local not in self._mtus:
             return
         joins = [option for option in segment.options if isinstance(option, MpJoinSyn)]
         if joins:
@@ -388,12 +338,14 @@ class Host:
             self.counters.mp_join_no_token_found += 1
             self._reset(segment, (MpTcprst(MPTCP_SPECIFIC),))
             return
+        reason = entry.connection.refusal()
+        if reason is not None:
+            self.counters.mp_join_rejected += 1
+            self._reset(segment, (MpTcprst(reason),))
+            return
         iss = initial_sequence(path.flow_out(), self._secret, now)
         mtu = self._mtus[path.local]
         subflow = entry.connection.accept_join(now, path, iss, mtu, segment, option)
-        if subflow is None:
-            self._reset(segment, (MpTcprst(ADMINISTRATIVELY_PROHIBITED),))
-            return
         self._connections.add_subflow(entry, subflow)
         self._touch(entry)
 
@@ -410,7 +362,8 @@ class Host:
         preferred = entry.connection.subflows[0].path.local_port if entry.listener_id is None else 0
         path = Path(wish.local, preferred, wish.remote, wish.remote_port)
         if not preferred or path.flow_in() in self._connections.by_flow:
-            path = self._free_path(wish.local, 0, wish.remote, wish.remote_port)
+            wanted = Path(wish.local, 0, wish.remote, wish.remote_port)
+            path = free_path(self._entropy, self._connections.by_flow, wanted)
         iss = initial_sequence(path.flow_out(), self._secret, now)
         subflow = entry.connection.join(now, wish, path, iss, self._mtus[wish.local])
         self._connections.add_subflow(entry, subflow)
@@ -438,61 +391,24 @@ class Host:
     def _settle(self, now: Nanos, entry: Entry) -> None:
         """Turn what changed in a connection into events, joins and deadlines."""
         connection = entry.connection
-        if connection.changed:
-            self._report_subflows(entry)
+        opened = entry.accepted
+        if not entry.closed_told:
+            report(entry, self._events)
+        if entry.accepted and not opened:
+            self.counters.curr_estab += 1
+            self._listeners.on_opened(entry.listener_id, entry.connection_id)
+        for subflow, up in connection.changed:
+            if not up:
+                self._connections.forget_subflow(subflow)
+        connection.changed.clear()
         if connection.joins:
             self._open_joins(now, entry)
-        if not entry.closed_told:
-            self._report(entry)
         if connection.state is State.CLOSED:
             self._forget_if_done(entry)
             return
         at = connection.next_timeout()
         if at != NEVER:
             self._deadlines.set(entry.connection_id, at)
-
-    def _report_subflows(self, entry: Entry) -> None:
-        connection = entry.connection
-        changed, connection.changed = connection.changed, []
-        for subflow in changed:
-            if subflow.phase is Phase.ACTIVE:
-                self._events.append(SubflowUp(entry.connection_id, subflow.path))
-            else:
-                reason = subflow.reset_reason
-                self._events.append(SubflowDown(entry.connection_id, subflow.path, reason))
-
-    def _report(self, entry: Entry) -> None:
-        """Queue the events the application waits for."""
-        connection = entry.connection
-        connection_id = entry.connection_id
-        if connection.failure is not None:
-            entry.closed_told = True
-            if entry.accepted or entry.listener_id is None:
-                self._events.append(Lost(connection_id, _REASONS[connection.failure]))
-            return
-        if not entry.accepted and connection.state is not State.OPENING:
-            self._on_open(entry)
-        receiver = connection.receiver
-        if not entry.readable_told and (receiver.unread or receiver.ended):
-            entry.readable_told = True
-            self._events.append(Readable(connection_id))
-        if connection.sender.starved and connection.sender.room_again():
-            self._events.append(Writable(connection_id))
-        seen = entry.end_seen or receiver.discarding
-        if connection.state in (State.TIME_WAIT, State.CLOSED) and seen:
-            entry.closed_told = True
-            self._events.append(Closed(connection_id))
-
-    def _on_open(self, entry: Entry) -> None:
-        entry.accepted = True
-        self.counters.curr_estab += 1
-        if entry.listener_id is None:
-            self._events.append(Established(entry.connection_id))
-            return
-        listener = self._listeners.get(entry.listener_id)
-        if listener is not None:
-            listener.opening.discard(entry.connection_id)
-        self._events.append(Accepted(entry.connection_id, entry.listener_id))
 
     def _forget_if_done(self, entry: Entry) -> None:
         """Free a connection once its last segments left and the application knows."""
@@ -503,9 +419,6 @@ class Host:
             return
         if entry.accepted:
             self.counters.curr_estab -= 1
-        if entry.listener_id is not None:
-            listener = self._listeners.get(entry.listener_id)
-            if listener is not None:
-                listener.opening.discard(entry.connection_id)
+        self._listeners.on_opened(entry.listener_id, entry.connection_id)
         self._deadlines.forget(entry.connection_id)
         self._connections.forget(entry)

@@ -42,11 +42,21 @@ class Listeners:
         self._by_id[listener.listener_id] = listener
         self._by_port.setdefault(listener.port, []).append(listener)
 
-    def remove(self, listener_id: int) -> None:
-        """Stop one; its connections live on."""
+    def remove(self, listener_id: int) -> Listener | None:
+        """Stop one and return it; its connections live on."""
         listener = self._by_id.pop(listener_id, None)
         if listener is not None:
-            self._by_port[listener.port].remove(listener)
+            others = self._by_port[listener.port]
+            others.remove(listener)
+            if not others:
+                del self._by_port[listener.port]
+        return listener
+
+    def on_opened(self, listener_id: int | None, connection_id: int) -> None:
+        """The handshake of a connection is complete, or failed."""
+        listener = None if listener_id is None else self._by_id.get(listener_id)
+        if listener is not None:
+            listener.opening.discard(connection_id)
 
     def get(self, listener_id: int) -> Listener | None:
         """Return the listener with this id."""

@@ -23,7 +23,7 @@ def split(segment: Segment) -> list[Segment]:
     flags = segment.flags & ~(FIN | PSH)
     seq = segment.seq
     pieces = []
-    for payload, length in _cut(segment.payload, size):
+    for payload, length in cut(segment.payload, size):
         pieces.append(_piece(segment, seq, flags, payload, length))
         seq = (seq + length) & _MASK32
         flags &= ~CWR
@@ -47,7 +47,7 @@ def _piece(
     return piece
 
 
-def _cut(payload: tuple[Buffer, ...], size: Octets) -> Iterator[tuple[tuple[Buffer, ...], Octets]]:
+def cut(payload: tuple[Buffer, ...], size: Octets) -> Iterator[tuple[tuple[Buffer, ...], Octets]]:
     """Yield runs of `size` octets of `payload`, and what is left last, each with its length."""
     gathered: tuple[Buffer, ...] = ()
     room = size

@@ -83,9 +83,7 @@ def _on_echo(connection: Connection, option: AddAddr) -> None:
         del connection.addresses.announcements[option.address_id]
 
 
-def _on_add_addr(
-    connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr
-) -> None:
+def _on_add_addr(connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr) -> None:
     """Check, echo and remember an address of the peer (RFC 8684, 3.4.1)."""
     expected = connection.keys.advertised_hmac(option.address_id, option.address, option.port)
     if option.hmac is None or not same(option.hmac, expected):

@@ -45,8 +45,7 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         _on_dss(connection, now, subflow, segment, dss)
     elif _is_stripped(subflow, segment):
         connection.infinite_due = fallback.possible(connection)
-        fallback.fall_back_or_reset(connection, now, subflow, "an ACK of data has no Data ACK")
-        _on_plain(connection, now, subflow)
+        _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
         return
     if segment.options:
         _on_options(connection, now, subflow, segment)
@@ -58,7 +57,8 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
 
 def _is_stripped(subflow: Subflow, segment: Segment) -> bool:
     """Return whether the first ACK of our data shows that the path removes DSS (RFC 8684, 3.7)."""
-    return not subflow.proven and not segment.options and subflow.tcp.sender.snd_una > 1
+    sender = subflow.tcp.sender
+    return not subflow.proven and not segment.options and min(sender.snd_una, sender.stop) > 1
 
 
 def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
@@ -223,7 +223,12 @@ def _deliver(connection: Connection, dsn: int, pieces: Pieces, length: int) -> N
 def _on_unmapped(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Payload without a mapping: fall back, or give the subflow up (RFC 8684, 3.7)."""
     connection.counters.dss_fallback += 1
-    fallback.fall_back_or_reset(connection, now, subflow, "data without a mapping")
+    _go_plain(connection, now, subflow, "data without a mapping")
+
+
+def _go_plain(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:
+    """Fall back and read on as plain TCP, or reset the subflow."""
+    fallback.fall_back_or_reset(connection, now, subflow, reason)
     if connection.mode is Mode.TCP:
         _on_plain(connection, now, subflow)
 

@@ -8,9 +8,8 @@ from typing import Final
 from plait.buffers import Buffer, Pieces, Reassembly
 from plait.units import Octets
 
-
 LEAST_MOVE: Final = 1460
-"""The window opens by this much or by half of it, not by less: no silly windows (RFC 9293, 3.8.6.2.2)."""
+"""Least step of the window, or half the buffer: no silly windows (RFC 9293, 3.8.6.2.2)."""
 
 MAX_FIELD: Final = 0xFFFF
 

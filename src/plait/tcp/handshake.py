@@ -139,6 +139,7 @@ def _negotiate(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
             sack = True
     connection.path_mss = min(connection.local_mss, max(announced, LEAST_MSS))
     connection.sack = connection.sack and sack
+    connection.sender.sack = connection.sack
     connection.timestamps.start(now, segment)
     connection.window_scaling = shift >= 0 and connection.settings.window_scale >= 0
     connection.sender.scale = shift if connection.window_scaling else 0

@@ -21,7 +21,10 @@ class Scoreboard:
         """Lost and not yet sent again."""
 
         self.resent = RangeSet()
-        """Sent again in this episode; only the retransmission timer declares it lost anew."""
+        """Sent again in this episode and not yet given up anew."""
+
+        self._resends: list[tuple[Octets, Octets, Octets]] = []
+        """What was sent again: start, stop, and SND.NXT at that time, in order of sending."""
 
     def in_flight(self, una: Octets, nxt: Octets) -> Octets:
         """Return the octets that are on the way by our best knowledge (RFC 6675: pipe)."""
@@ -50,8 +53,20 @@ class Scoreboard:
         """Mark the holes that RFC 6675's IsLost calls lost; return the octets newly marked."""
         if not self.sacked:
             return 0
+        self._forget_lost_resends(mss)
         edge = self._loss_edge(mss)
         return sum(self.mark_lost(start, stop) for start, stop in self.sacked.holes(una, edge))
+
+    def _forget_lost_resends(self, mss: Octets) -> None:
+        """Give up retransmissions that later segments have overtaken by the threshold."""
+        highest = self.sacked.last[1]
+        given_up = 0
+        for start, stop, mark in self._resends:
+            if highest <= mark + (DUP_THRESH - 1) * mss:
+                break
+            self.resent.remove(start, stop)
+            given_up += 1
+        del self._resends[:given_up]
 
     def _loss_edge(self, mss: Octets) -> Octets:
         """Return the position below which enough was SACKed above."""
@@ -70,18 +85,20 @@ class Scoreboard:
                 new += self.lost.add(begin, end)
         return new
 
-    def on_resent(self, start: Octets, stop: Octets) -> None:
-        """A lost range was put on the wire once more."""
+    def on_resent(self, start: Octets, stop: Octets, nxt: Octets) -> None:
+        """A lost range was put on the wire once more, when SND.NXT was `nxt`."""
         self.lost.remove(start, stop)
         self.resent.add(start, stop)
+        self._resends.append((start, stop, nxt))
 
     def on_timeout(self, una: Octets, nxt: Octets) -> None:
         """Count everything as lost; forget SACKs, which the peer may renege (RFC 2018, 8)."""
         self.sacked.clear()
-        self.resent.clear()
+        self.end_episode()
         self.lost.clear()
         self.lost.add(una, nxt)
 
     def end_episode(self) -> None:
         """Recovery is over."""
         self.resent.clear()
+        self._resends.clear()

@@ -124,6 +124,9 @@ class Sender:
         """When the retransmission timer was last started."""
 
         self.last_sent: Nanos = 0
+        self.sack = True
+        """Both sides take SACK."""
+
         self._peak: Octets = 0
         self._round_end: Octets = 0
 
@@ -171,30 +174,43 @@ class Sender:
         if not advanced and not blocks and not duplicate:
             return 0
         before = self.in_flight()
-        self._note_peak(before, ack)
+        new_round = self._note_peak(before, ack)
+        rtt = 0
         delivered = self.scoreboard.on_sack(blocks, self.snd_una, self.snd_nxt) if blocks else 0
         if advanced:
             delivered += self.scoreboard.on_cumulative_ack(self.snd_una, ack)
-            self._sample_rtt(now, ack, echoed_rtt)
+            rtt = self._sample_rtt(now, ack, echoed_rtt)
             self.snd_una = ack
             self._release(ack)
             self.backoff = 0
             self.timer_base = now
-        elif duplicate:
-            self.recovery.on_duplicate(self.mss, bool(blocks))
-        self.recovery.on_ack(now, self.snd_una, self.snd_nxt, self.mss, before, advanced > 0)
+        elif duplicate and not self.sack:
+            self.recovery.on_duplicate(self.mss)
+        self.recovery.on_ack(
+            now,
+            self.snd_una,
+            self.snd_nxt,
+            self.mss,
+            before,
+            delivered,
+            advanced=advanced > 0,
+            sack=self.sack,
+        )
         if delivered and not self.recovery.reducing:
             limited = self._app_limited()
-            self.controller.on_ack(AckSample(now, delivered, before, self.rtt.srtt, limited))
+            self.controller.on_ack(
+                AckSample(now, delivered, before, self.rtt.srtt, limited, rtt, new_round)
+            )
         return advanced
 
-    def _note_peak(self, in_flight: Octets, ack: Octets) -> None:
-        """Remember the most that was in flight in this round and the one before."""
+    def _note_peak(self, in_flight: Octets, ack: Octets) -> bool:
+        """Remember the most that was in flight in a round trip; return whether one begins."""
         if ack > self._round_end:
             self._round_end = self.snd_nxt
             self._peak = in_flight
-        elif in_flight > self._peak:
-            self._peak = in_flight
+            return True
+        self._peak = max(self._peak, in_flight)
+        return False
 
     def _app_limited(self) -> bool:
         """Return whether the window went unused (RFC 7661, 4.1: half of it in slow start)."""
@@ -203,23 +219,22 @@ class Sender:
             return 2 * self._peak < cwnd
         return self._peak + 2 * self.mss < cwnd
 
-    def _sample_rtt(self, now: Nanos, ack: Octets, echoed_rtt: Nanos) -> None:
-        """Measure the newest run this ACK reaches, unless it was sent twice (Karn)."""
-        if not self.runs:
-            if echoed_rtt:
-                self.rtt.on_sample(echoed_rtt)
-            return
+    def _sample_rtt(self, now: Nanos, ack: Octets, echoed_rtt: Nanos) -> Nanos:
+        """Measure the newest run this ACK reaches, unless it was sent twice (Karn).
+
+        Returns the sample, 0 if there is none.
+        """
         newest: Run | None = None
         for run in self.runs:
             if run.start >= ack:
                 break
             newest = run
-        if newest is None:
-            return
-        if not newest.resent:
-            self.rtt.on_sample(now - newest.sent_at)
-        elif echoed_rtt:
-            self.rtt.on_sample(echoed_rtt)
+        sample = echoed_rtt
+        if newest is not None and not newest.resent:
+            sample = now - newest.sent_at
+        if sample:
+            self.rtt.on_sample(sample)
+        return sample
 
     def _release(self, ack: Octets) -> None:
         """Forget the runs that are acknowledged whole."""
@@ -250,11 +265,11 @@ class Sender:
                 return None
             allowed = self.mss
         if start >= self.stop:
-            self.scoreboard.on_resent(start, stop)
+            self.scoreboard.on_resent(start, stop, self.snd_nxt)
             return None
         run = self._run_at(start)
-        stop = min(stop, run.stop, start + max(allowed, self.mss))
-        self.scoreboard.on_resent(start, stop)
+        stop = min(stop, run.stop, start + max(allowed - allowed % self.mss, self.mss))
+        self.scoreboard.on_resent(start, stop, self.snd_nxt)
         run.resent = True
         self.resent_segments += -(-(stop - start) // self.mss)
         self._on_sent(now, stop - start)
@@ -282,6 +297,7 @@ class Sender:
     def _on_sent(self, now: Nanos, length: Octets) -> None:
         self.sent += length
         self.last_sent = now
+        self.recovery.on_sent(length)
         if self.scoreboard.in_flight(self.snd_una, self.snd_nxt) <= length:
             self.timer_base = now
 

@@ -74,13 +74,13 @@ def shake_hands(tun: Tun, version: int) -> int:
 def test_octets_cross_both_ways(version: int, offload: bool) -> None:
     tun = Tun(spec(version, offload=offload))
     try:
-        assert tun.capabilities.segmentation is offload
+        assert tun.capabilities.checksum is offload
         with listener(version) as listening:
             ack = shake_hands(tun, version)
             accepted, name = listening.accept()
             with accepted:
                 assert name[:2] == (str(OURS[version]), 9000)
-                data = os.urandom(20 * MSS if offload else MSS)
+                data = os.urandom(20 * MSS)
                 sent = Segment(flow_out(version), ISS + 1, ack, ACK | PSH, 65535)
                 sent.payload = (data[:1000], memoryview(data)[1000:])
                 sent.length = len(data)
@@ -94,7 +94,8 @@ def test_octets_cross_both_ways(version: int, offload: bool) -> None:
                 accepted.sendall(data)
                 first = await_segment(tun, lambda segment: segment.length > 0)
                 assert b"".join(first.payload) == data[: first.length]
-                assert (0 < first.segment_size < first.length) is offload
+                if offload:
+                    assert 0 < first.segment_size < first.length
         assert tun.counters.dropped == 0
     finally:
         tun.close()

@@ -1,0 +1,54 @@
+"""Choosing local ports and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from typing import Final
+
+from plait.addresses import IpAddress, Path
+from plait.errors import UsageError
+from plait.host.listener import Listeners
+from plait.wire.crypto import Entropy
+
+EPHEMERAL: Final = (32768, 61000)
+"""Local ports that connections get, upper bound excluded."""
+
+
+def source_for(addresses: Iterable[IpAddress], remote: IpAddress) -> IpAddress:
+    """Return the first local address of the remote one's family.  Raises UsageError."""
+    for address in addresses:
+        if address.version == remote.version:
+            return address
+    raise UsageError(f"no local IPv{remote.version} address to reach {remote} from")
+
+
+def free_path(entropy: Entropy, taken: Container[bytes], wanted: Path) -> Path:
+    """Return a path whose flow of arrivals is not taken; local port 0 is any (RFC 6056).
+
+    Raises UsageError if there is none.
+    """
+    low, high = EPHEMERAL
+    start = entropy.below(high - low)
+    candidates = (
+        [wanted.local_port]
+        if wanted.local_port
+        else (low + (start + step) % (high - low) for step in range(high - low))
+    )
+    for port in candidates:
+        path = Path(wanted.local, port, wanted.remote, wanted.remote_port)
+        if path.flow_in() not in taken:
+            return path
+    raise UsageError(
+        f"no free port for a path from {wanted.local} to {wanted.remote} port {wanted.remote_port}"
+    )
+
+
+def free_port(entropy: Entropy, listeners: Listeners, address: IpAddress | None) -> int:
+    """Return a port nobody listens on.  Raises UsageError if there is none."""
+    low, high = EPHEMERAL
+    start = entropy.below(high - low)
+    for step in range(high - low):
+        port = low + (start + step) % (high - low)
+        if not listeners.in_use(address, port):
+            return port
+    raise UsageError("no free port to listen on")

@@ -1,0 +1,77 @@
+"""Turning what changed in a connection into the events its application waits for.
+
+A connection is introduced by `Established` or `Accepted` before any other event, and nothing
+follows its `Closed` or `Lost`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from plait.host.connections import Entry
+from plait.host.events import (
+    Accepted,
+    Closed,
+    Established,
+    Event,
+    LossReason,
+    Lost,
+    Readable,
+    SubflowDown,
+    SubflowUp,
+    Writable,
+)
+from plait.mptcp.state import State
+from plait.tcp.connection import Failure
+
+_REASONS: Final = {
+    Failure.REFUSED: LossReason.REFUSED,
+    Failure.RESET: LossReason.RESET,
+    Failure.TIMED_OUT: LossReason.TIMED_OUT,
+    Failure.ABORTED: LossReason.ABORTED,
+}
+
+
+def report(entry: Entry, events: list[Event]) -> None:
+    """Queue what the application has not heard yet, in the order it happened."""
+    connection = entry.connection
+    if not entry.accepted and connection.state is not State.OPENING and not connection.failure:
+        entry.accepted = True
+        events.append(_opened(entry))
+    if entry.accepted:
+        _report_subflows(entry, events)
+    if connection.failure is not None:
+        entry.closed_told = True
+        if entry.accepted or entry.listener_id is None:
+            events.append(Lost(entry.connection_id, _REASONS[connection.failure]))
+        return
+    _report_stream(entry, events)
+
+
+def _opened(entry: Entry) -> Event:
+    if entry.listener_id is None:
+        return Established(entry.connection_id)
+    return Accepted(entry.connection_id, entry.listener_id)
+
+
+def _report_subflows(entry: Entry, events: list[Event]) -> None:
+    for subflow, up in entry.connection.changed:
+        if up:
+            events.append(SubflowUp(entry.connection_id, subflow.path))
+        elif subflow.was_active:
+            reason = subflow.reset_reason
+            events.append(SubflowDown(entry.connection_id, subflow.path, reason))
+
+
+def _report_stream(entry: Entry, events: list[Event]) -> None:
+    connection = entry.connection
+    receiver = connection.receiver
+    if not entry.readable_told and (receiver.unread or receiver.ended):
+        entry.readable_told = True
+        events.append(Readable(entry.connection_id))
+    if connection.sender.starved and connection.sender.room_again():
+        events.append(Writable(entry.connection_id))
+    seen = entry.end_seen or receiver.discarding
+    if connection.state in (State.TIME_WAIT, State.CLOSED) and seen:
+        entry.closed_told = True
+        events.append(Closed(entry.connection_id))
