@@ -116,9 +116,7 @@ async def connect(lab: Lab, *, stack_connects: bool) -> tuple[Ends, Ends]:
     lab.port += 1
     accepted: asyncio.Queue[Ends] = asyncio.Queue()
 
-    async def on_connection(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await accepted.put((reader, writer))
 
     backends: list[Any] = [lab.kernel, lab.stack]

@@ -243,7 +243,7 @@ class TcpPeer:
             (syn,) = script.turn()
             self.flow = script.flows[syn.flow]
             self.flow.send(SYN | ACK, options=options, window=window, ts_val=ts_val)
-        self.id = script.connection(2 if passive else 1) and (2 if passive else 1)
+        self.id = 2 if passive else 1
 
 
 class MpPeer:

@@ -30,6 +30,7 @@ class Recorder(asyncio.Protocol):
         self.calls: list[str] = []
         self.data = b""
         self.error: Exception | None = None
+        self.arrived = asyncio.Event()
         self.ended = asyncio.Event()
         self.lost = asyncio.Event()
 
@@ -43,6 +44,7 @@ class Recorder(asyncio.Protocol):
         if self.calls[-1] != "data":
             self.calls.append("data")
         self.data += data
+        self.arrived.set()
 
     def eof_received(self) -> bool:
         self.calls.append("eof")
@@ -76,6 +78,13 @@ def run(scenario: Coroutine[Any, Any, None]) -> None:
             await scenario
 
     asyncio.run(bounded())
+
+
+async def round_trip(connection: tuple[asyncio.Transport, Recorder]) -> None:
+    """Wait until both ends have seen the connection open."""
+    transport, protocol = connection
+    transport.write(b"?")
+    await protocol.arrived.wait()
 
 
 @asynccontextmanager
@@ -305,7 +314,7 @@ def test_port_0_lets_the_host_choose() -> None:
         async with stacks() as (one, other, _):
             server = await other.create_server(Echo, None, 0)
             assert server.port > 0
-            await one.create_connection(Recorder, "10.0.0.2", server.port)
+            await round_trip(await one.create_connection(Recorder, "10.0.0.2", server.port))
 
     run(scenario())
 
@@ -323,10 +332,11 @@ def test_names_are_resolved_and_numbers_are_not(monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         async with stacks() as (one, other, _):
-            await other.create_server(Recorder, "10.0.0.2", 7)
-            await one.create_connection(Recorder, "10.0.0.2", 7)
+            await other.create_server(Echo, "10.0.0.2", 7)
+            await round_trip(await one.create_connection(Recorder, "10.0.0.2", 7))
             assert asked == []
-            transport, _ = await one.create_connection(Recorder, "two.example", 7)
+            transport, protocol = await one.create_connection(Recorder, "two.example", 7)
+            await round_trip((transport, protocol))
             assert asked == ["two.example"]
             assert transport.get_extra_info("peername") == ("10.0.0.2", 7)
 

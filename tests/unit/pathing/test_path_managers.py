@@ -1,0 +1,113 @@
+"""Path managers: facts in, actions out."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from plait.addresses import IpAddress, Path
+from plait.pathing import (
+    Action,
+    Advertise,
+    Default,
+    FullMesh,
+    OpenSubflow,
+    View,
+    Withdraw,
+    path_managers,
+)
+
+A1, A2, A6 = (ip_address(text) for text in ("10.0.1.1", "10.0.2.1", "2001:db8::1"))
+B1, B2, B6 = (ip_address(text) for text in ("10.0.1.2", "10.0.2.2", "2001:db8::2"))
+FIRST = Path(A1, 40000, B1, 80)
+
+
+def view(
+    *,
+    initiator: bool = True,
+    local: tuple[IpAddress, ...] = (A1, A2),
+    paths: tuple[Path, ...] = (FIRST,),
+    join_initial: bool = True,
+) -> View:
+    return View(initiator, FIRST, paths, local, join_initial)
+
+
+MESHES: dict[str, tuple[View, list[Action]]] = {
+    "one address": (view(local=(A1,)), []),
+    "two addresses": (view(), [OpenSubflow(A2, B1, 80, 0)]),
+    "of another family": (view(local=(A1, A6)), []),
+    "already open": (view(paths=(FIRST, Path(A2, 40000, B1, 80))), []),
+    "listener": (view(initiator=False), [Advertise(A2)]),
+}
+
+
+@pytest.mark.rfc("8684", "3.9.1", "M8684-3.9.1-01")
+@pytest.mark.parametrize(("seen", "actions"), MESHES.values(), ids=MESHES.keys())
+def test_full_mesh_once_established(seen: View, actions: list[Action]) -> None:
+    assert FullMesh().on_established(seen) == actions
+
+
+@pytest.mark.rfc("8684", "3.1", "M8684-3.1-27")
+def test_full_mesh_spares_an_address_that_takes_no_joins() -> None:
+    manager = FullMesh()
+    seen = view(join_initial=False)
+    assert manager.on_established(seen) == []
+    assert manager.on_address_advertised(seen, B2, 3, 0) == [
+        OpenSubflow(A1, B2, 80, 3),
+        OpenSubflow(A2, B2, 80, 3),
+    ]
+
+
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-08")
+@pytest.mark.parametrize(("port", "used"), [(0, 80), (8080, 8080)])
+def test_full_mesh_joins_what_is_advertised_at_its_port(port: int, used: int) -> None:
+    manager = FullMesh()
+    seen = view(local=(A1,))
+    assert manager.on_address_advertised(seen, B2, 3, port) == [OpenSubflow(A1, B2, used, 3)]
+
+
+@pytest.mark.rfc("8684", "3.4", "M8684-3.4-03")
+def test_full_mesh_joins_the_other_family_when_it_is_advertised() -> None:
+    manager = FullMesh()
+    seen = view(local=(A1, A6))
+    assert manager.on_address_advertised(seen, B6, 3, 0) == [OpenSubflow(A6, B6, 80, 3)]
+
+
+def test_full_mesh_of_a_listener_does_not_join() -> None:
+    manager = FullMesh()
+    assert manager.on_address_advertised(view(initiator=False), B2, 3, 0) == []
+
+
+def test_full_mesh_forgets_what_is_withdrawn() -> None:
+    manager = FullMesh()
+    seen = view(local=(A1,))
+    manager.on_address_advertised(seen, B2, 3, 0)
+    manager.on_address_removed(seen, 3)
+    assert manager.on_local_address(view(local=(A1, A2)), A2, present=True) == []
+
+
+@pytest.mark.parametrize(
+    ("initiator", "action"), [(True, OpenSubflow(A2, B1, 80, 0)), (False, Advertise(A2))]
+)
+def test_full_mesh_uses_an_address_that_comes_later(initiator: bool, action: Action) -> None:
+    manager = FullMesh()
+    manager.on_established(view(initiator=initiator, local=(A1,)))
+    assert manager.on_local_address(view(initiator=initiator), A2, present=True) == [action]
+
+
+@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-01")
+@pytest.mark.parametrize("name", ["fullmesh", "default"])
+def test_an_address_that_went_is_withdrawn(name: str) -> None:
+    manager = path_managers.find(name)()
+    assert manager.on_local_address(view(local=(A1,)), A2, present=False) == [Withdraw(A2)]
+
+
+def test_default_is_passive() -> None:
+    manager = Default()
+    seen = view()
+    assert manager.on_established(seen) == []
+    assert manager.on_address_advertised(seen, B2, 3, 0) == []
+    assert manager.on_address_removed(seen, 3) == []
+    assert manager.on_local_address(seen, A2, present=True) == []
+    assert manager.on_subflow_closed(seen, FIRST, transient=True) == []
