@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from plait.addresses import IpAddress, Path, path_of_arrival
-from plait.host.events import Event
+from plait.host.events import Closed, Event, LossReason, Lost
 from plait.host.host import Host
 from plait.host.output import split
 from plait.host.settings import Settings
@@ -198,6 +198,12 @@ class Script:
     def heard(self, *kinds: type[Event]) -> list[Event]:
         """Return the events of these kinds, in order."""
         return [event for event in self.events if isinstance(event, kinds)]
+
+    def endings(self) -> list[LossReason | None]:
+        """Return how connections ended: the reasons of those that were lost, None if in order."""
+        self.events += self.host.take_events()
+        ends = self.heard(Closed, Lost)
+        return [end.reason if isinstance(end, Lost) else None for end in ends]
 
     def write(self, connection_id: int, data: bytes) -> list[Segment]:
         """Have the application write, and return what leaves."""

@@ -262,10 +262,10 @@ class Stack:
                 self._on_established(connection_id)
             case Accepted(connection_id, listener_id):
                 self._on_accepted(connection_id, listener_id)
-            case Closed(connection_id):
-                self._on_ended(connection_id, None)
-            case Lost(connection_id, reason):
-                self._on_ended(connection_id, loss_error(reason))
+            case Closed(connection_id, info):
+                self._on_ended(connection_id, info, None)
+            case Lost(connection_id, reason, info):
+                self._on_ended(connection_id, info, loss_error(reason))
             case _:
                 pass  # subflows come and go; `info` tells
 
@@ -298,13 +298,15 @@ class Stack:
                 {"message": "accepting a connection failed", "exception": error}
             )
 
-    def _on_ended(self, connection_id: int, error: OSError | None) -> None:
+    def _on_ended(
+        self, connection_id: int, info: ConnectionInfo, error: OSError | None
+    ) -> None:
         opening = self._openings.pop(connection_id, None)
         if opening is not None and not opening.opened.done():
             opening.opened.set_exception(error or loss_error(LossReason.ABORTED))
         transport = self._transports.pop(connection_id, None)
         if transport is not None:
-            transport.on_lost(error)
+            transport.on_lost(info, error)
         self._check_empty()
 
     def _attach(

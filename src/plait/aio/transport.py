@@ -241,9 +241,10 @@ class StackTransport(asyncio.Transport):
         elif self._eof:
             self._finish_writing()
 
-    def on_lost(self, error: OSError | None) -> None:
-        """Tell the protocol that the connection has ended, None meaning cleanly."""
+    def on_lost(self, info: ConnectionInfo, error: OSError | None) -> None:
+        """Tell the protocol that the connection has ended as `info` says, None meaning cleanly."""
         self.live = False
+        self._info = info
         if error is None and not self._ended and not self._closing:
             self._end_reading()
         self._closing = True

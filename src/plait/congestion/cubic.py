@@ -86,6 +86,12 @@ class Cubic(CongestionController):
         self._k = ((self.w_max - cwnd) / C) ** (1.0 / 3.0)
         self._w_est = cwnd
 
+    def on_idle(self, now: Nanos) -> None:
+        """Restart cautiously, on a curve that begins there."""
+        super().on_idle(now)
+        self._epoch = -1
+        self._credit = 0.0
+
     def on_loss(self, now: Nanos, in_flight: Octets) -> None:
         """Reduce by beta, with fast convergence (RFC 9438, 4.6 and 4.7)."""
         cwnd = float(self.cwnd) / float(self.mss)

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from plait.addresses import Path
+from plait.mptcp.info import ConnectionInfo
 
 
 class LossReason(Enum):
@@ -53,6 +54,8 @@ class Closed:
     """Both directions ended cleanly; the id is free and nothing more will come."""
 
     connection_id: int
+    info: ConnectionInfo
+    """The connection as it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Lost:
 
     connection_id: int
     reason: LossReason
+    info: ConnectionInfo
+    """The connection as it ended."""
 
 
 @dataclass(frozen=True, slots=True)

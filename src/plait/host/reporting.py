@@ -43,7 +43,7 @@ def report(entry: Entry, events: list[Event]) -> None:
     if connection.failure is not None:
         entry.closed_told = True
         if entry.accepted or entry.listener_id is None:
-            events.append(Lost(entry.connection_id, _REASONS[connection.failure]))
+            events.append(Lost(entry.connection_id, _REASONS[connection.failure], connection.info()))
         return
     _report_stream(entry, events)
 
@@ -74,4 +74,4 @@ def _report_stream(entry: Entry, events: list[Event]) -> None:
     seen = entry.end_seen or receiver.discarding
     if connection.state in (State.TIME_WAIT, State.CLOSED) and seen:
         entry.closed_told = True
-        events.append(Closed(entry.connection_id))
+        events.append(Closed(entry.connection_id, connection.info()))

@@ -213,7 +213,9 @@ class Connection:
 
     def view(self) -> View:
         """Return what path managers may know."""
-        paths = tuple(subflow.path for subflow in self.subflows if subflow.alive)
+        paths = tuple(subflow.path for subflow in self.subflows if subflow.alive) + tuple(
+            Path(wish.local, 0, wish.remote, wish.remote_port) for wish in self.joins
+        )
         first = self.subflows[0].path
         local = tuple(self.local_addresses)
         return View(self.initiator, first, paths, local, self.join_initial)
@@ -261,7 +263,7 @@ class Connection:
         opening = subflow.phase is Phase.OPENING
         subflow.signal_budget = SIGNALS_IN_A_ROW
         if self.mode is Mode.TCP:
-            tcp.receiver.window = self.receiver.window()
+            tcp.receiver.window = self.receiver.told
         accepted = tcp.receive(now, segment)
         if tcp.failure is not None:
             if accepted and subflow.alive:
@@ -340,7 +342,8 @@ class Connection:
         subflow.join_ack_at = NEVER
         self.changed.append((subflow, False))
         reinjection.reinject_from(self, subflow)
-        if subflow.tcp.failure is not None and self.mode is Mode.TCP:
+        open_to_joins = self.mode is Mode.MPTCP and self.confirmed
+        if subflow.tcp.failure is not None and not open_to_joins:
             self.fail(subflow.tcp.failure)
         elif subflow.first and not subflow.was_active:
             self.fail(subflow.tcp.failure or Failure.ABORTED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.mptcp import advertising, handshake, joining, reinjection
+from plait.mptcp import advertising, closing, handshake, joining, reinjection
 from plait.mptcp.state import Mode, Phase
 from plait.scheduling.base import Grant, SubflowView
 from plait.tcp.sender import Run
@@ -43,6 +43,8 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
         if subflow.join_ack_at <= now:
             joining.repeat_ack(connection, now, subflow)
     _grant(connection, now, limit)
+    if connection.sender.fin_queued:
+        closing.settle(connection, now)
     for subflow in connection.subflows:
         if len(out) < limit and (subflow.alive or subflow.tcp.reset_due is not None):
             scale = 0 if subflow.phase is Phase.OPENING else subflow.tcp.receiver.scale

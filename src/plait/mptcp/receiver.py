@@ -109,6 +109,11 @@ class StreamReceiver:
         self.unread -= limit - left
         return out
 
+    @property
+    def told(self) -> Octets:
+        """Return the window in octets as the peer knows it."""
+        return max(0, self.advertised - self.reassembly.next)
+
     def worth_telling(self) -> bool:
         """Return whether the window opened so far that the peer should hear of it at once."""
         gained = self.edge() - self.advertised

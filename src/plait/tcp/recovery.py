@@ -37,7 +37,7 @@ class Recovery:
         return self._departed
 
     def take_forced(self) -> bool:
-        """Return whether the first retransmission may leave in spite of the window, once."""
+        """Return, once, whether the first retransmission may leave in spite of the window."""
         forced = self._forced
         self._forced = False
         return forced

@@ -260,8 +260,9 @@ class Sender:
             return None
         start, stop = lost.first
         allowed = self.controller.cwnd - self.in_flight()
+        forced = self.recovery.take_forced()
         if allowed < min(self.mss, stop - start):
-            if not self.recovery.take_forced():
+            if not forced:
                 return None
             allowed = self.mss
         if start >= self.stop:

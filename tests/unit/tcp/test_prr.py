@@ -20,7 +20,7 @@ def test_half_the_window_lets_go_one_segment_for_two_delivered() -> None:
     prr = started(20 * MSS)
     in_flight = 19 * MSS
     sent = 0
-    for _ in range(9):
+    for _ in range(10):
         count = prr.on_ack(MSS, in_flight - MSS, 10 * MSS, MSS, safe=True) // MSS * MSS
         prr.on_sent(count)
         sent += count

@@ -1,0 +1,106 @@
+"""`make bench`: plait's stack beside the kernel's, in one run.
+
+Configurations are interleaved round by round, figures are medians, and every row gives its ratio to
+the kernel's Multipath TCP with as many subflows in the same run.  cubic everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+from pathlib import Path
+
+from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
+from rich.console import Console
+from rich.table import Table
+
+from plait.wire.checksum import BACKEND
+
+
+def baseline_of(configuration: Configuration) -> str:
+    """Return the name of the kernel's row to compare with."""
+    if not configuration.offload:
+        return "kernel MPTCP, MTU 1500"
+    if configuration.paths == 2:
+        suffix = ", checksum" if configuration.checksum else ""
+        return f"kernel MPTCP, 2 subflows{suffix}"
+    return "kernel MPTCP, 1 subflow"
+
+
+def summarize(samples: dict[str, list[Sample]]) -> list[dict[str, object]]:
+    """Return a row for each configuration that was measured."""
+    medians = {name: statistics.median(s.gbit for s in runs) for name, runs in samples.items()}
+    rows: list[dict[str, object]] = []
+    for configuration in CONFIGURATIONS:
+        runs = samples.get(configuration.name)
+        if not runs:
+            continue
+        baseline = medians.get(baseline_of(configuration))
+        gbit = medians[configuration.name]
+        rows.append(
+            {
+                "name": configuration.name,
+                "gbit_per_s": round(gbit, 3),
+                "lowest": round(min(s.gbit for s in runs), 3),
+                "highest": round(max(s.gbit for s in runs), 3),
+                "ratio_to_kernel": round(gbit / baseline, 3) if baseline else None,
+                "cpu_s_per_gb": round(statistics.median(s.cpu_per_gb for s in runs), 3),
+                "peak_mb": round(max(s.peak for s in runs), 1),
+            }
+        )
+    return rows
+
+
+def show(rows: list[dict[str, object]], console: Console) -> None:
+    """Print the table."""
+    table = Table("configuration", title="goodput, medians")
+    for heading in ("Gbit/s", "lowest", "highest", "to kernel", "CPU s/GB", "peak MB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    console.print(table)
+
+
+def main() -> int:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3, help="length of each run")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each configuration")
+    parser.add_argument("--only", default="", help="measure names that contain this")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        print("bench: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
+        return 2
+    console = Console()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    console.print(f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, "
+                  f"checksums by {BACKEND}")  # fmt: skip
+    samples: dict[str, list[Sample]] = {}
+    for number in range(options.rounds):
+        for configuration in CONFIGURATIONS:
+            if options.only not in configuration.name:
+                continue
+            reason = can_run(configuration)
+            if reason is not None:
+                console.print(f"{configuration.name}: left out, {reason}", highlight=False)
+                continue
+            sample = measure(configuration, options.seconds)
+            samples.setdefault(configuration.name, []).append(sample)
+            console.print(
+                f"round {number + 1}  {sample.gbit:7.2f} Gbit/s  {configuration.name}",
+                highlight=False,
+            )
+    rows = summarize(samples)
+    show(rows, console)
+    if options.json:
+        options.json.write_text(json.dumps({"python": python, "rows": rows}, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
