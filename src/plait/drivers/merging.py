@@ -12,7 +12,7 @@ from typing import Final
 
 from plait.host.output import cut
 from plait.units import Octets
-from plait.wire.checksum import fold, internet_checksum, ones_sum, sum_pieces
+from plait.wire.checksum import fold, internet_checksum, ones_sum, sum_each, sum_pieces
 from plait.wire.packet import ip_header
 from plait.wire.segment import ACK, CWR, FIN, PSH, Buffer, Segment
 from plait.wire.tcp import CHECKSUM_OFFSET, PROTOCOL, checksum_ok, pseudo_sum, tcp_header
@@ -45,18 +45,26 @@ def packets(segment: Segment) -> Iterator[list[Buffer]]:
     full = ip_header(flow, len(header) + size, segment.ecn)
     seq = segment.seq
     left = segment.length
+    sums = _sums(segment.payload, size)
     for payload, length in cut(segment.payload, size):
         left -= length
         if not left:
             flags |= last_flags
         header[_SEQ] = seq.to_bytes(4, "big")
         header[_FLAGS] = flags
-        checksum = ~fold(fixed + seq + flags + length + sum_pieces(payload)) & 0xFFFF
+        checksum = ~fold(fixed + seq + flags + length + next(sums)) & 0xFFFF
         header[_CHECKSUM] = checksum.to_bytes(2, "big")
         ip = full if length == size else ip_header(flow, len(header) + length, segment.ecn)
         yield [ip + header, *payload]
         seq = (seq + length) & _MASK32
         flags &= ~CWR
+
+
+def _sums(payload: tuple[Buffer, ...], size: Octets) -> Iterator[int]:
+    """Return the checksum sums of the pieces that `cut` makes."""
+    if len(payload) == 1:
+        return iter(sum_each(payload[0], size))
+    return (sum_pieces(piece) for piece, _ in cut(payload, size))
 
 
 class Merger:

@@ -22,6 +22,7 @@ from plait.host.ports import free_path, free_port, source_for
 from plait.host.reporting import report
 from plait.host.reset import from_elsewhere, reset_for, reverse_flow
 from plait.host.settings import Settings
+from plait.host.thinning import thin
 from plait.mptcp.connection import Connection
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.state import State
@@ -70,7 +71,7 @@ class Host:
         """Apply segments that arrived; never raises for what they hold."""
         flows = self._connections.by_flow
         touched: list[Entry] = []
-        for segment in segments:
+        for segment in thin(segments):
             found = flows.get(segment.flow)
             if found is None:
                 self._on_stray(now, segment)

@@ -43,7 +43,9 @@ def report(entry: Entry, events: list[Event]) -> None:
     if connection.failure is not None:
         entry.closed_told = True
         if entry.accepted or entry.listener_id is None:
-            events.append(Lost(entry.connection_id, _REASONS[connection.failure], connection.info()))
+            events.append(
+                Lost(entry.connection_id, _REASONS[connection.failure], connection.info())
+            )
         return
     _report_stream(entry, events)
 

@@ -342,10 +342,11 @@ class Connection:
         subflow.join_ack_at = NEVER
         self.changed.append((subflow, False))
         reinjection.reinject_from(self, subflow)
-        open_to_joins = self.mode is Mode.MPTCP and self.confirmed
-        if subflow.tcp.failure is not None and not open_to_joins:
+        joinable = self.mode is Mode.MPTCP and self.confirmed
+        opened = subflow.was_active and (joinable or self.mode is Mode.TCP)
+        if subflow.tcp.failure is not None and not joinable:
             self.fail(subflow.tcp.failure)
-        elif subflow.first and not subflow.was_active:
+        elif subflow.first and not opened:
             self.fail(subflow.tcp.failure or Failure.ABORTED)
         elif any(other.alive for other in self.subflows):
             self._on_path_closed(now, subflow)

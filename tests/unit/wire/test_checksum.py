@@ -18,6 +18,7 @@ from plait.wire.checksum import (
     fold,
     internet_checksum,
     ones_sum,
+    sum_each,
     sum_pieces,
 )
 
@@ -128,3 +129,9 @@ def test_checksum_of_linux_on_mp_capable_with_data(row: dict[str, Any]) -> None:
     assert dss_checksum(int(row["dsn"], 16), row["ssn"], row["dlen"], payload) == int(
         row["csum"], 16
     )
+
+
+@given(data=st.binary(max_size=9000), size=st.integers(1, 1500).map(lambda n: 2 * n))
+def test_sum_each_is_the_sum_of_each(data: bytes, size: int) -> None:
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert [fold(total) for total in sum_each(data, size)] == [ones_sum(piece) for piece in pieces]
