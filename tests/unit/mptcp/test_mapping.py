@@ -26,7 +26,7 @@ def table(*known: Mapping) -> MappingTable:
 KNOWN = (mapping(11, 10), mapping(31, 10))
 
 VERDICTS = {
-    "before": (mapping(1, 10), Verdict.TAKEN),
+    "before": (mapping(2, 9), Verdict.TAKEN),
     "between": (mapping(21, 10), Verdict.TAKEN),
     "after": (mapping(41, 10), Verdict.TAKEN),
     "the same": (mapping(11, 10), Verdict.KNOWN),
