@@ -267,17 +267,19 @@ class MpPeer:
         passive: bool = True,
         checksum: bool = False,
         confirm: bool = True,
+        flags: int = HMAC_SHA256,
         seed: bytes = b"script",
         key: bytes = KEY,
     ) -> None:
         """Shake hands; `passive` means that the host listens.
 
-        An active host is `confirm`ed by a first Data ACK, after which it may join.
+        The host is confirmed by the third ACK, or by a first Data ACK if it is active, unless
+        `confirm` is false.
         """
         self.script = script = Script(settings, seed=seed)
         self.keys = Keys(key)
         self.checksum = checksum or settings.checksum
-        self.flags = HMAC_SHA256 | (CHECKSUM_REQUIRED if checksum else 0)
+        self.flags = flags | (CHECKSUM_REQUIRED if checksum else 0)
         self.dsn: Octets = 1
         self.acked: Octets = 1
         if passive:
@@ -285,7 +287,8 @@ class MpPeer:
             self.first = script.flow()
             (answer,) = self.first.send(SYN, options=[MpCapableSyn(flags=self.flags)])
             self._learn(answer)
-            self.first.send(ACK, options=[self.capable_ack()])
+            if confirm:
+                self.first.send(ACK, options=[self.capable_ack()])
             self.id = 2
         else:
             self.id = script.host.connect(0, PEER, PORT)
@@ -384,10 +387,11 @@ class MpPeer:
         return (segment.dss.data_ack - self.keys.local_idsn) & ((1 << 64) - 1)
 
     def dsn_of(self, segment: Segment) -> Octets:
-        """Return the position in the host's stream that a segment's mapping starts at."""
+        """Return the position in the host's stream of a segment's first octet."""
         assert segment.dss is not None
         assert segment.dss.flags & MAPPING
-        return (segment.dss.dsn - self.keys.remote_idsn) & ((1 << 64) - 1)
+        start = (segment.dss.dsn - self.keys.remote_idsn) & ((1 << 64) - 1)
+        return start + self.script.flows[segment.flow].position(segment) - segment.dss.ssn
 
     def join_syn(
         self, local: IpAddress = PEER_2, *, address_id: int = 2, port: int = 40000

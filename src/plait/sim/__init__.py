@@ -1,0 +1,1 @@
+"""The simulator: real hosts on links, routers and middleboxes of virtual time."""
