@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,12 @@ def test_nc_carries_both_directions(role: str, shell: Shell, tmp_path: Path) -> 
     serve, call = ROLES[role]
     server = shell.listen(*serve)
     client = shell.start(*call, "--json", str(tmp_path / "out.json"))
-    assert server.stdin is not None
-    server.stdin.write(REPLY)
-    server.stdin.close()
-    server.stdin = None
-    received, complaints = client.communicate(DATA, timeout=20)
-    assert (received, complaints, client.returncode) == (REPLY, b"", 0)
-    assert server.stdout is not None
-    assert server.stdout.read() == DATA
-    assert server.wait(timeout=10) == 0
+    with ThreadPoolExecutor(1) as reader:
+        served = reader.submit(server.communicate, REPLY, timeout=20)
+        received, complaints = client.communicate(DATA, timeout=20)
+        assert (received, complaints, client.returncode) == (REPLY, b"", 0)
+        assert served.result() == (DATA, b"")
+    assert server.returncode == 0
     report = load(tmp_path / "out.json")
     assert report["is_mptcp"] is True
     assert report["bytes_sent"] == len(DATA)
@@ -132,10 +130,10 @@ def test_nc_carries_both_directions(role: str, shell: Shell, tmp_path: Path) -> 
 def test_nc_falls_back_to_plain_tcp_and_says_why(shell: Shell, tmp_path: Path) -> None:
     server = shell.listen("nc", "-l", "5001", "--via", "kernel", "--mptcp", "off")
     client = shell.start("nc", "10.9.1.2", "5001", *TUNS, "--json", str(tmp_path / "out.json"))
-    assert server.stdin is not None
-    server.stdin.close()
-    server.stdin = None
-    client.communicate(DATA, timeout=20)
+    with ThreadPoolExecutor(1) as reader:
+        served = reader.submit(server.communicate, b"", timeout=20)
+        client.communicate(DATA, timeout=20)
+        assert served.result()[0] == DATA
     assert client.returncode == 0
     report = load(tmp_path / "out.json")
     assert report["is_mptcp"] is False

@@ -43,11 +43,13 @@ class Application:
     Attributes:
         station: Where it runs, once it has a connection.
         connection_id: Its connection.
+        initiator: It connected; otherwise the connection came to it.
     """
 
     def __init__(self) -> None:
         self.station: Station
         self.connection_id = 0
+        self.initiator = False
 
     def on_open(self, now: Nanos) -> None:
         """Data may be written."""
@@ -163,6 +165,7 @@ class Station(Node):
     ) -> None:
         """Begin a connection for an application.  Raises UsageError where the host does."""
         application.station = self
+        application.initiator = True
         application.connection_id = self.host.connect(
             self.clock.now, remote, port, local=local, settings=settings
         )

@@ -100,14 +100,12 @@ class Endpoint(Application):
             self.on_data(now, length)
         if host.at_end(self.connection_id):
             self.record.watch(now, self)
-            self.on_finished(now)
+            if self.receives:
+                self.record.on_complete(now)
+            self.finish(now)
 
     def on_data(self, now: Nanos, length: Octets) -> None:
         """Another `length` octets were read."""
-
-    def on_finished(self, now: Nanos) -> None:
-        """The peer sends no more; close too."""
-        self.finish(now)
 
     def finish(self, now: Nanos) -> None:
         """Close our direction, once."""
@@ -300,6 +298,8 @@ class Responder(Endpoint):
         self.push(now)
         if host.at_end(self.connection_id):
             self.record.watch(now, self)
+            if self.receives:
+                self.record.on_complete(now)
             self.finish(now)
 
     def _take(self, chunk: bytes | memoryview) -> None:
