@@ -213,7 +213,7 @@ class Connection:
 
     def view(self) -> View:
         """Return what path managers may know."""
-        paths = tuple(subflow.path for subflow in self.subflows if subflow.alive) + tuple(
+        paths = tuple(subflow.path for subflow in self.subflows if subflow.open_or_opening) + tuple(
             Path(wish.local, 0, wish.remote, wish.remote_port) for wish in self.joins
         )
         first = self.subflows[0].path

@@ -158,7 +158,7 @@ def _add_signals(
         segment = _pure_ack(subflow, now)
         segment.options = (subflow.farewell,)
         subflow.farewell = None
-        segments.append(segment)
+        segments.insert(0, segment)  # what follows is plain TCP already
     if subflow.data_fin_due and subflow.phase is Phase.ACTIVE:
         subflow.data_fin_due = False
         segment = _pure_ack(subflow, now)

@@ -85,6 +85,11 @@ class Subflow:
         return self.phase is not Phase.CLOSED
 
     @property
+    def open_or_opening(self) -> bool:
+        """Return whether it is alive and no FIN of ours is queued on it."""
+        return self.alive and not self.tcp.sender.fin_queued
+
+    @property
     def can_send(self) -> bool:
         """Return whether new data may be queued on it."""
         return self.phase is Phase.ACTIVE and self.tcp.state in CAN_SEND

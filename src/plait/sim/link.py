@@ -123,8 +123,7 @@ class Link:
                     return
                 packet = heeded
         self._octets_there = there = there + octets
-        if there > counters.longest:
-            counters.longest = there
+        counters.longest = max(counters.longest, there)
         if queue.late:
             self._waiting.append((now, octets, packet))
             if not leaving:
@@ -168,8 +167,7 @@ class Link:
     def _transmit(self, now: Nanos, octets: Octets, packet: Packet) -> None:
         """Give a packet its time on the transmitter, then on the wire."""
         start = self._idle_at
-        if start < now:
-            start = now
+        start = max(start, now)
         self._idle_at = leaves = self.rate.finish(start, octets)
         self._leaving.append((leaves, octets))
         self.counters.octets += octets

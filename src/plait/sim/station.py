@@ -13,8 +13,8 @@ from plait.host.events import (
     Closed,
     Established,
     Event,
-    Lost,
     LossReason,
+    Lost,
     Readable,
     SubflowDown,
     SubflowUp,
@@ -91,7 +91,6 @@ class Station(Node):
         self.clock = clock
         self._timer = Timer(clock, self._on_timer)
         self._interfaces: dict[bytes, Link] = {}
-        self._own: frozenset[bytes] = frozenset()
         self._inbox: list[Segment] = []
         self._owed = False
         self._timer_due = False
@@ -103,7 +102,6 @@ class Station(Node):
     def add_address(self, address: IpAddress, link: Link) -> None:
         """Own an address whose packets leave by `link`; it is not up yet."""
         self._interfaces[address.packed] = link
-        self._own = frozenset(self._interfaces)
 
     def set_address(self, address: IpAddress, present: bool) -> None:
         """Bring up an address of this host, or take it down."""
@@ -117,6 +115,10 @@ class Station(Node):
         if link is None:
             raise UsageError(f"{address} is no address of {self.name}")
         return link
+
+    def owns(self, address: bytes) -> bool:
+        """Return whether a packed address is one of this host's, up or not."""
+        return address in self._interfaces
 
     def receive(self, now: Nanos, packet: Packet, port: int) -> None:
         """Take a packet; all that arrive at one time are one batch."""
@@ -144,13 +146,22 @@ class Station(Node):
         """Let a packet leave by the interface of its source, unless a route says otherwise."""
         if self.tap is not None:
             self.record(self.clock.now, packet)
-        link = self.table.find(packet) if self.table.routes else None
-        if link is None:
-            link = self._interfaces.get(packet_source(packet))
+        link = self._way(packet)
         if link is None:
             self.unrouted += 1
         else:
             link.send(packet)
+
+    def way(self, packet: Packet) -> Link:
+        """Return the link that a packet leaves by.  Raises UsageError if there is none."""
+        link = self._way(packet)
+        if link is None:
+            raise UsageError(f"{self.name} has no interface for it")
+        return link
+
+    def _way(self, packet: Packet) -> Link | None:
+        link = self.table.find(packet) if self.table.routes else None
+        return self._interfaces.get(packet_source(packet)) if link is None else link
 
     # ---- applications
 

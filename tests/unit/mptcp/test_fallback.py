@@ -146,8 +146,8 @@ def test_on_the_only_subflow_a_changed_payload_means_tcp_with_mp_fail_both_ways(
     changed = [one != two for one, two in zip(world.listener.received, STREAM, strict=True)]
     assert changed.index(True) == at
     assert changed.count(True) == 1
-    for end in world.ends:
-        assert (end.host.counters.mp_fail_tx, end.host.counters.mp_fail_rx) == (1, 1)
+    assert [end.host.counters.mp_fail_tx for end in world.ends] == [1, 1]
+    assert world.initiator.host.counters.mp_fail_rx == 1
     last = world.initiator.line.sent[-1][1]
     assert (last.dss, last.options) == (None, ())
 

@@ -1,0 +1,91 @@
+"""Finding routes: shortest paths for routers, and whether a packet would get where it is to go."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_network
+
+from plait.addresses import IpAddress
+from plait.errors import UsageError
+from plait.sim.link import Link
+from plait.sim.middlebox import Middlebox
+from plait.sim.node import Node, Route, Router
+from plait.sim.packet import Packet, packet_destination
+from plait.sim.station import Station
+
+
+def add_shortest_paths(routers: Iterable[Router], placed: Sequence[tuple[IpAddress, Link]]) -> None:
+    """Give routers a route to every address over as few links as possible.
+
+    Args:
+        routers: Who gets routes, after those they have.
+        placed: Addresses, and the link by which their owner sends from them.
+    """
+    known = list(routers)
+    ways: dict[tuple[Node, Link], dict[Node, list[Link]]] = {}
+    for address, link in placed:
+        place = link.source, link
+        if place not in ways:
+            ways[place] = _ways_to(link)
+        for router in known:
+            links = ways[place].get(router)
+            if links:
+                router.table.add(Route(ip_network(address), links))
+
+
+def _ways_to(interface: Link) -> dict[Node, list[Link]]:
+    """Return, by node, the first links of all shortest paths that end at an interface."""
+    first = _reverse(interface)
+    distance = {interface.target: 0}
+    ways = {interface.target: [first]}
+    queue = deque([interface.target])
+    while queue:
+        node = queue.popleft()
+        if isinstance(node, Station):
+            continue  # hosts do not forward
+        for link in node.ports:
+            if link is first:
+                continue
+            neighbor = link.target
+            back = _reverse(link)
+            if neighbor not in distance:
+                distance[neighbor] = distance[node] + 1
+                ways[neighbor] = []
+                queue.append(neighbor)
+            if distance[neighbor] == distance[node] + 1 and back not in ways[neighbor]:
+                ways[neighbor].append(back)
+    return ways
+
+
+def _reverse(link: Link) -> Link:
+    """Return the other direction of a link."""
+    return link.target.ports[link.port]
+
+
+def check_reach(packet: Packet, link: Link) -> None:
+    """Raise UsageError unless every way a packet may take from `link` on ends at its destination.
+
+    Middleboxes are taken to pass it on, and one that stands for the destination to know better.
+    """
+    destination = packet_destination(packet)
+    _follow(packet, destination, link, ())
+
+
+def _follow(packet: Packet, destination: bytes, link: Link, passed: tuple[Link, ...]) -> None:
+    if link in passed:
+        raise UsageError(f"the routes lead in a circle over {link.target.name}")
+    node = link.target
+    further: list[Link] = []
+    if isinstance(node, Router):
+        further = node.table.matching(packet)
+        if not further:
+            raise UsageError(f"router {node.name} has no route")
+    elif isinstance(node, Middlebox):
+        if any(address.packed == destination for address in node.addresses):
+            return
+        further = [node.ports[1 - link.port]]
+    elif not isinstance(node, Station) or not node.owns(destination):
+        raise UsageError(f"the packets end at {node.name}")
+    for way in further:
+        _follow(packet, destination, way, (*passed, link))

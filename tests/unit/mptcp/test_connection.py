@@ -1,0 +1,279 @@
+"""The whole connection: shared window, bounds, and random networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_address
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.script import KEY, UNCHECKED, MpPeer, payload
+from support.world import Hook, World
+
+from plait.host.events import Closed, Lost, SubflowDown, SubflowUp
+from plait.host.output import split
+from plait.host.settings import Settings
+from plait.mptcp.connection import MAX_ENDED
+from plait.mptcp.keys import Keys
+from plait.units import MILLISECOND, SECOND, Nanos
+from plait.wire.mptcp.dss import DATA_ACK, MAPPING
+from plait.wire.segment import RST, SYN, Segment
+from plait.wire.tcp_options import WindowScale
+
+
+# ---- the shared window
+
+
+@pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-01")
+@pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-03")
+@pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-04")
+@pytest.mark.parametrize("buffer", [3_000, 20_000, 300_000])
+def test_no_octet_is_sent_beyond_the_shared_window(buffer: int) -> None:
+    sender = Settings()
+    world = World(sender, replace(sender, receive_buffer=buffer), whole=False)
+    edges = [1]
+    furthest = [1]
+    keys: list[Keys] = []
+
+    def note_window(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        keys[:] = [world.initiator.connection.keys]
+        if segment.dss is not None and segment.dss.flags & DATA_ACK and keys[0].remote:
+            acked = (segment.dss.data_ack - keys[0].local_idsn) % (1 << 64)
+            edges.append(acked + (segment.window << 8))
+            assert edges[-1] >= max(edges[:-1])
+        return [(0, segment)]
+
+    def note_data(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        if segment.length and segment.dss is not None and segment.dss.flags & MAPPING:
+            start = (segment.dss.dsn - keys[0].local_idsn) % (1 << 64)
+            furthest.append(start + segment.dss.length)
+        return [(0, segment)]
+
+    world.listener.line.hook, world.initiator.line.hook = note_window, note_data
+    world.transfer(bytes(400_000))
+    assert max(furthest) <= max(edges)
+    assert max(edges) <= 400_001 + buffer + 256
+
+
+@pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-06")
+@pytest.mark.parametrize("mptcp", [True, False], ids=["Multipath TCP", "TCP"])
+def test_a_lost_window_update_is_made_good_by_a_probe(mptcp: bool) -> None:
+    world = World(Settings(mptcp=mptcp, receive_buffer=20_000))
+    world.initiator.to_send = bytes(100_000)
+    world.listener.reading = False
+    world.connect()
+    world.run(5 * SECOND)
+    assert world.listener.connection.receiver.window() == 0
+    until = world.now + SECOND
+
+    def lose(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        return [] if now < until else [(0, segment)]
+
+    world.listener.line.hook = lose
+    world.listener.reading = True
+    world.run(120 * SECOND)
+    assert len(world.listener.received) == 100_000
+
+
+@pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-06")
+def test_a_closed_data_window_is_probed_on_a_subflow_whose_own_is_open() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.connection.sender.edge = 11
+    sent = peer.script.write(2, b"0123456789+")
+    assert payload(sent) == b"0123456789"
+    peer.acked = 11
+    peer.first.send(dss=peer.ack(), window=0)
+    assert peer.script.wait(3 * SECOND)
+    assert payload(peer.first.send(dss=peer.ack())) == b"+"
+
+
+# ---- bounds
+
+
+def test_ended_subflows_are_forgotten_in_time_and_indexes_stay() -> None:
+    peer = MpPeer(UNCHECKED)
+    indexes = []
+    for round_ in range(MAX_ENDED + 20):
+        flow = peer.join()
+        subflow = peer.connection.subflows[-1]
+        indexes.append(subflow.index)
+        assert payload(peer.script.write(2, b"x" * 9)) == b"x" * 9
+        peer.acked = 1 + 9 * (round_ + 1)
+        peer.first.send(dss=peer.ack())
+        flow.send(dss=peer.ack())
+        flow.send(RST)
+    assert indexes == list(range(1, MAX_ENDED + 21))
+    kept = [subflow.index for subflow in peer.connection.subflows]
+    assert kept[0] == 0
+    assert kept[1:] == indexes[-len(kept) + 1 :]
+    assert len(kept) <= MAX_ENDED + 1
+    assert len(peer.script.host._connections.by_flow) == 1
+    assert len(peer.script.host.info(2).subflows) == len(kept)
+
+
+def test_subflow_events_pair_up() -> None:
+    peer = MpPeer(UNCHECKED)
+    for _ in range(5):
+        peer.join().send(RST)
+    assert len(peer.script.heard(SubflowUp)) == 6
+    assert len(peer.script.heard(SubflowDown)) == 5
+
+
+def test_up_and_down_in_one_batch_are_both_told() -> None:
+    peer = MpPeer(UNCHECKED)
+    flow, (answer,) = peer.join_syn()
+    held: list[Segment] = []
+    script = peer.script
+    original, script.receive = script.receive, lambda segments: held.extend(segments) or []  # type: ignore[func-returns-value,method-assign]
+    flow.send(options=[peer.join_ack(flow, answer)])
+    flow.send(RST)
+    script.receive = original  # type: ignore[method-assign]
+    script.receive(held)
+    assert [type(one) for one in script.events[-2:]] == [SubflowUp, SubflowDown]
+
+
+@pytest.mark.parametrize("mtu", [148, 576, 1280, 9000, 65535])
+def test_any_mtu_carries_the_stream(mtu: int) -> None:
+    world = World(mtu=mtu, whole=False)
+    world.transfer(bytes(range(256)) * 200, back=b"x" * 2000)
+    assert all(segment.length <= mtu - 40 for _, segment in world.initiator.line.sent)
+
+
+def test_a_peer_may_close_and_say_nothing_more() -> None:
+    world = World()
+    world.initiator.to_send = b"bye"
+    world.listener.finish = False
+    world.connect()
+    world.run(SECOND)
+    world.listener.line.hook = world.initiator.line.hook = lambda _now, _segment: []
+    world.listener.finish = True
+    world.run(4000 * SECOND)
+    assert len(world.listener.heard(Closed, Lost)) == 1
+    assert world.listener.empty
+
+
+# ---- random networks
+
+
+def impaired(random: Random, loss: float, wild: float, until: Nanos) -> Hook:
+    """Return a hook that loses, doubles, delays and cuts up segments, fairly after a time."""
+
+    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        out: list[tuple[Nanos, Segment]] = []
+        for piece in cut_up(random, segment) if random.random() < wild else split(segment):
+            if now < until and random.random() < loss:
+                continue
+            delay = random.randrange(60 * MILLISECOND) if random.random() < wild else 0
+            out.append((delay, piece))
+            if random.random() < wild / 4:
+                out.append((random.randrange(300 * MILLISECOND), piece))
+        return out
+
+    return hook
+
+
+def cut_up(random: Random, segment: Segment) -> list[Segment]:
+    """Cut anywhere, as a box may that repeats the options."""
+    if segment.length < 2:
+        return [segment]
+    segment.segment_size = random.randrange(1, segment.length) // 4 * 4 + 500
+    return split(segment)
+
+
+STREAM = Random(1).randbytes(1 << 17)
+
+networks = st.fixed_dictionaries(
+    {
+        "seed": st.integers(0, 1 << 32),
+        "loss": st.sampled_from([0.0, 0.02, 0.1, 0.25]),
+        "wild": st.sampled_from([0.0, 0.1, 0.4]),
+        "paths": st.sampled_from([1, 2]),
+        "octets": st.tuples(st.integers(0, 1 << 17), st.sampled_from([0, 1, 5000, 1 << 16])),
+        "mtu": st.sampled_from([576, 1500, 9000]),
+    }
+)
+configurations = st.builds(
+    Settings,
+    mptcp=st.sampled_from([True, True, True, False]),
+    checksum=st.booleans(),
+    congestion=st.sampled_from(["cubic", "reno"]),
+    receive_buffer=st.sampled_from([2_000, 30_000, 4 << 20]),
+    send_buffer=st.sampled_from([2_000, 30_000, 4 << 20]),
+    nodelay=st.booleans(),
+    timestamps=st.booleans(),
+    sack=st.booleans(),
+)
+
+
+def random_world(network: dict[str, object], one: Settings, other: Settings) -> World:
+    """Return a world with a hostile network between two configurations."""
+    random = Random(repr(network))
+    near = [ip_address(f"10.0.{path + 1}.1") for path in range(int(str(network["paths"])))]
+    world = World(one, other, near=near, mtu=int(str(network["mtu"])))
+    loss, wild = float(str(network["loss"])), float(str(network["wild"]))
+    for end in world.ends:
+        end.line.hook = impaired(random, loss, wild, 300 * SECOND)
+    return world
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(network=networks, one=configurations, other=configurations)
+def test_whatever_the_network_does_streams_arrive_and_hosts_end_up_empty(
+    network: dict[str, object], one: Settings, other: Settings
+) -> None:
+    world = random_world(network, one, other)
+    forth, back = network["octets"]  # type: ignore[misc]
+    world.initiator.to_send = STREAM[:forth]
+    world.listener.to_send = STREAM[::-1][:back]
+    world.connect()
+    world.run(8000 * SECOND)
+    endings = [end.heard(Closed, Lost) for end in world.ends]
+    if not any(isinstance(event, Lost) for ending in endings for event in ending):
+        assert bytes(world.listener.received) == STREAM[:forth]
+        assert bytes(world.initiator.received) == STREAM[::-1][:back]
+        assert [len(ending) for ending in endings] == [1, 1]
+    assert STREAM.startswith(bytes(world.listener.received))
+    assert STREAM[::-1].startswith(bytes(world.initiator.received))
+    assert all(end.empty for end in world.ends)
+
+
+Change = Callable[[Segment], None]
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_mild_networks_lose_no_connection(loss: float) -> None:
+    for seed in range(10):
+        network = {"seed": seed, "loss": loss, "wild": 0.2, "paths": 2, "mtu": 1500}
+        world = random_world(network, Settings(), Settings())
+        world.transfer(STREAM, back=STREAM[:5000], span=2000 * SECOND)
+        assert all(end.empty for end in world.ends)
+
+
+def test_the_same_calls_give_the_same_segments() -> None:
+    runs = []
+    for _ in range(2):
+        network = {"seed": 7, "loss": 0.05, "wild": 0.2, "paths": 2, "mtu": 1500}
+        world = random_world(network, Settings(), Settings())
+        world.transfer(STREAM, back=STREAM[:5000], span=2000 * SECOND)
+        runs.append([(at, repr(segment)) for end in world.ends for at, segment in end.line.sent])
+    assert runs[0] == runs[1]
+
+
+def test_a_window_scale_stripped_from_one_subflow_is_no_harm() -> None:
+    world = World()
+
+    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        if segment.flags & SYN and bytes([10, 0, 2, 1]) in segment.flow:
+            segment.options = tuple(
+                option for option in segment.options if not isinstance(option, WindowScale)
+            )
+        return [(0, segment)]
+
+    for end in world.ends:
+        end.line.hook = hook
+    world.transfer(STREAM * 10)
+    assert world.listener.line.sent
+    assert KEY not in (end.line for end in world.ends)

@@ -1,0 +1,144 @@
+"""Data of subflows that fail goes elsewhere (RFC 8684, 3.3.6)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from support.script import HOST, HOST_2, UNCHECKED, Flow, MpPeer, payload
+from support.world import NEAR, World
+
+from plait.host.events import SubflowDown
+from plait.units import MILLISECOND, SECOND, Nanos
+from plait.wire.segment import ACK, RST, Segment
+
+STREAM = bytes(range(256)) * 4000
+
+
+def loaded() -> tuple[MpPeer, Flow]:
+    """Return a host that has sent data on two subflows, none of it acknowledged."""
+    peer = MpPeer(UNCHECKED)
+    second = peer.join()
+    peer.script.host.write(0, 2, bytes(range(200)) * 50)
+    peer.script.turn()
+    assert payload(peer.first.sent)
+    assert payload(second.sent)
+    return peer, second
+
+
+def places(peer: MpPeer, flow: Flow) -> set[int]:
+    """Return the stream positions of the segments sent on a flow."""
+    return {peer.dsn_of(segment) for segment in flow.sent if segment.length}
+
+
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-06")
+def test_a_reset_subflows_data_goes_to_the_other() -> None:
+    peer, second = loaded()
+    lost = places(peer, second)
+    second.send(RST)
+    peer.acked = min(lost)
+    peer.first.send(dss=peer.ack())
+    peer.first.send(dss=peer.ack())
+    assert lost <= places(peer, peer.first)
+
+
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-01")
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-03")
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-06")
+def test_after_a_time_out_it_goes_to_the_other_and_still_to_its_own() -> None:
+    peer, second = loaded()
+    lost = places(peer, second)
+    before = len([one for one in second.sent if one.length])
+    for _ in range(40):
+        peer.acked = min(lost)
+        peer.first.send(dss=peer.ack())
+        peer.script.wait(100 * MILLISECOND)
+    assert lost <= places(peer, peer.first)
+    again = [one for one in second.sent if one.length][before:]
+    assert again
+    assert {peer.dsn_of(one) for one in again} <= lost
+
+
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-04")
+def test_what_a_box_acknowledges_and_drops_is_sent_again() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.script.write(2, b"swallowed")
+    peer.first.send(dss=peer.ack())
+    again = peer.script.wait(2 * SECOND)
+    assert payload(again).startswith(b"swallowed")
+    assert peer.dsn_of(again[0]) == 1
+    assert peer.first.position(again[0]) == 10
+
+
+def test_what_a_subflow_still_works_on_is_not_sent_again_by_that_timer() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.script.write(2, b"late")
+    peer.script.wait(2 * SECOND)
+    assert {peer.first.position(one) for one in peer.first.sent if one.length} == {1}
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("back", [False, True], ids=["one way", "both ways"])
+def test_a_transfer_survives_the_loss_of_either_path(index: int, back: bool) -> None:
+    world = World()
+    dead = NEAR[index].packed
+
+    def cut(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        return [] if now > 90 * MILLISECOND and dead in segment.flow else [(0, segment)]
+
+    for end in world.ends:
+        end.line.hook = cut
+    world.transfer(STREAM, back=STREAM if back else b"", span=300 * SECOND)
+    assert world.initiator.host.counters.mptcp_retrans or back
+    assert all(end.empty for end in world.ends)
+
+
+def test_a_path_that_comes_back_is_used_again() -> None:
+    world = World(replace(UNCHECKED, path_manager="fullmesh"))
+    world.start()
+    second = NEAR[1].packed
+
+    def cut(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        dead = SECOND < now < 5 * SECOND and second in segment.flow
+        return [] if dead else [(0, segment)]
+
+    for end in world.ends:
+        end.line.hook = cut
+    for _ in range(12):
+        world.initiator.to_send = STREAM
+        world.run(SECOND)
+    late = [
+        segment
+        for at, segment in world.initiator.line.sent
+        if at > 8 * SECOND and second in segment.flow and segment.length
+    ]
+    assert late
+    assert bytes(world.listener.received) == STREAM * 12
+    assert not world.initiator.heard(SubflowDown)
+
+
+def test_an_address_may_go_and_come_back() -> None:
+    world = World(replace(UNCHECKED, path_manager="fullmesh"))
+    world.start()
+    world.initiator.to_send = STREAM
+    world.run(30 * MILLISECOND)
+    host = world.initiator.host
+    host.on_local_address(world.now, HOST_2, present=False)
+    world.run(SECOND)
+    host.on_local_address(world.now, HOST_2, present=True)
+    world.run(90 * SECOND)
+    assert bytes(world.listener.received) == STREAM
+    gone = [event for event in world.initiator.heard(SubflowDown) if isinstance(event, SubflowDown)]
+    assert [event.path.local for event in gone] == [HOST_2]
+    assert [one.path.local for one in world.initiator.connection.subflows if one.can_send] == [
+        HOST,
+        HOST_2,
+    ]
+
+
+def test_unanswered_data_acks_do_not_multiply() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.script.write(2, b"x")
+    peer.first.send(ACK, dss=peer.ack())
+    sent = peer.script.wait(60 * SECOND)
+    assert len(sent) < 100
