@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeVar
 
 from plait.addresses import IpAddress, Path, path_of_arrival
 from plait.host.events import Closed, Event, LossReason, Lost
@@ -37,6 +37,8 @@ from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
 from plait.wire.option import Option
 from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
 from plait.wire.seq import MASK32, wrap32, wrap64
+
+E = TypeVar("E", bound=Event)
 
 PORT: Final = 80
 HOST: Final = ip_address("10.0.1.1")
@@ -77,6 +79,44 @@ class Flow:
         self.ts_ecr = 0
         self.sent: list[Segment] = []
 
+    def segment(
+        self,
+        flags: int = ACK,
+        payload: bytes = b"",
+        *,
+        seq: Octets | None = None,
+        ack: Octets | None = None,
+        dss: Dss | None = None,
+        options: Sequence[Option] = (),
+        window: int = 65535,
+        sack: Sequence[tuple[Octets, Octets]] = (),
+        ts_val: int = ABSENT,
+    ) -> Segment:
+        """Return a segment of the peer.
+
+        `seq`, `ack` and `sack` are positions; `nxt` moves past what is sent at `nxt`.
+        """
+        at = self.nxt if seq is None else seq
+        acked = self.rcv_nxt if ack is None else ack
+        made = Segment(
+            self.path.flow_out(),
+            wrap32(at, ISS),
+            wrap32(acked, self.irs) if flags & ACK else 0,
+            flags,
+            window,
+            (payload,) if payload else (),
+            len(payload),
+        )
+        made.dss = dss
+        made.options = tuple(options)
+        made.sack = tuple((wrap32(a, self.irs), wrap32(b, self.irs)) for a, b in sack)
+        if ts_val != ABSENT:
+            made.ts_val, made.ts_ecr = ts_val, self.ts_ecr
+        if at <= self.nxt:
+            end = at + len(payload) + bool(flags & SYN) + bool(flags & FIN)
+            self.nxt = max(self.nxt, end)
+        return made
+
     def send(
         self,
         flags: int = ACK,
@@ -90,29 +130,19 @@ class Flow:
         sack: Sequence[tuple[Octets, Octets]] = (),
         ts_val: int = ABSENT,
     ) -> list[Segment]:
-        """Send one segment and return what the host answers on any flow.
-
-        `seq`, `ack` and `sack` are positions; `nxt` moves past what is sent at `nxt`.
-        """
-        at = self.nxt if seq is None else seq
-        acked = self.rcv_nxt if ack is None else ack
-        segment = Segment(
-            self.path.flow_out(),
-            wrap32(at, ISS),
-            wrap32(acked, self.irs) if flags & ACK else 0,
+        """Send a `segment` and return what the host answers on any flow."""
+        made = self.segment(
             flags,
-            window,
-            (payload,) if payload else (),
-            len(payload),
+            payload,
+            seq=seq,
+            ack=ack,
+            dss=dss,
+            options=options,
+            window=window,
+            sack=sack,
+            ts_val=ts_val,
         )
-        segment.dss = dss
-        segment.options = tuple(options)
-        segment.sack = tuple((wrap32(a, self.irs), wrap32(b, self.irs)) for a, b in sack)
-        if ts_val != ABSENT:
-            segment.ts_val, segment.ts_ecr = ts_val, self.ts_ecr
-        end = at + len(payload) + bool(flags & SYN) + bool(flags & FIN)
-        self.nxt = max(self.nxt, end) if at <= self.nxt else self.nxt
-        return self.script.receive([segment])
+        return self.script.receive([made])
 
     def note(self, segment: Segment) -> None:
         """Keep up with a segment of the host."""
@@ -195,14 +225,14 @@ class Script:
         self.now = until
         return out
 
-    def heard(self, *kinds: type[Event]) -> list[Event]:
+    def heard(self, *kinds: type[E]) -> list[E]:
         """Return the events of these kinds, in order."""
         return [event for event in self.events if isinstance(event, kinds)]
 
     def endings(self) -> list[LossReason | None]:
         """Return how connections ended: the reasons of those that were lost, None if in order."""
         self.events += self.host.take_events()
-        ends = self.heard(Closed, Lost)
+        ends = [event for event in self.events if isinstance(event, Closed | Lost)]
         return [end.reason if isinstance(end, Lost) else None for end in ends]
 
     def write(self, connection_id: int, data: bytes) -> list[Segment]:

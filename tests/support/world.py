@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from plait.addresses import IpAddress
 from plait.drivers.base import Capabilities
@@ -26,11 +26,13 @@ DELAY: Final = 10 * MILLISECOND
 _TURNS: Final = 200_000
 """More turns than any test needs: beyond lies a livelock."""
 
+E = TypeVar("E", bound=Event)
+
 Hook: TypeAlias = Callable[[Nanos, Segment], Iterable[tuple[Nanos, Segment]]]
 """Makes of a segment what arrives: extra delays and segments; nothing loses it."""
 
 
-def pass_on(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+def pass_on(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
     """Let a segment arrive as it is."""
     return [(0, segment)]
 
@@ -97,7 +99,7 @@ class End:
         """The connection under test, looked at from inside."""
         return self.host._connections.by_id[self.connection_id].connection
 
-    def heard(self, *kinds: type[Event]) -> list[Event]:
+    def heard(self, *kinds: type[E]) -> list[E]:
         """Return the events of these kinds, in order."""
         return [event for _, event in self.events if isinstance(event, kinds)]
 

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "demo": "plait.cli.demo",
     "nc": "plait.cli.nc",
     "perf": "plait.cli.perf",
+    "sim": "plait.cli.sim",
 }
 """Subcommands and the modules that hold them under the name `command`."""
 

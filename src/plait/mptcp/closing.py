@@ -16,7 +16,12 @@ from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_fastclose import MpFastclose
-from plait.wire.mptcp.mp_tcprst import TOO_MUCH_OUTSTANDING_DATA, UNSPECIFIED, MpTcprst
+from plait.wire.mptcp.mp_tcprst import (
+    MIDDLEBOX_INTERFERENCE,
+    TOO_MUCH_OUTSTANDING_DATA,
+    UNSPECIFIED,
+    MpTcprst,
+)
 from plait.wire.segment import Segment
 from plait.wire.seq import wrap64
 
@@ -155,10 +160,15 @@ def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
     return False
 
 
-def on_fail(connection: Connection, subflow: Subflow) -> None:
-    """The peer saw a checksum fail: answer in kind and revert to TCP (RFC 8684, 3.7)."""
+def on_fail(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """The peer saw a checksum fail: answer in kind and revert to TCP (RFC 8684, 3.7).
+
+    A peer that tells so on an ACK goes on as TCP; where we cannot, the only subflow is lost.
+    """
     connection.counters.mp_fail_rx += 1
-    if not fallback.possible(connection):
+    if not fallback.in_step(connection):
+        if not any(other.alive for other in connection.subflows if other is not subflow):
+            fallback.reset(connection, now, subflow, MIDDLEBOX_INTERFERENCE)
         return
     receiver = connection.receiver
     connection.send_fail(

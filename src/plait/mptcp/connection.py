@@ -100,6 +100,9 @@ class Connection:
         self.made = 0
         """Subflows made so far."""
 
+        self.joined = False
+        """A further subflow could carry data at some time."""
+
         self.scheduler = schedulers.find(settings.scheduler)()
         self.path_manager = path_managers.find(settings.path_manager)()
         self.local_addresses = list(local_addresses)
@@ -329,6 +332,7 @@ class Connection:
         if subflow.phase in (Phase.OPENING, Phase.PRE_ESTABLISHED):
             subflow.phase = Phase.ACTIVE
             subflow.was_active = True
+            self.joined = self.joined or not subflow.first
             self.changed.append((subflow, True))
             self.lonely_until = NEVER
             if self.state is State.TIME_WAIT:

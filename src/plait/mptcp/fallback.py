@@ -1,17 +1,18 @@
 """Fall-back: going on as plain TCP where Multipath TCP cannot (RFC 8684, 3.7).
 
 It is possible as long as the one subflow carries the stream octet for octet: no other subflow ever
-existed, nothing was reinjected, nothing is out of order.  Then stream and subflow positions differ
-by a constant, which is all that the infinite mapping says.  Later only a reset of the subflow is
-left, with MP_TCPRST reason 6.
+carried any, nothing was reinjected, nothing is out of order.  Then stream and subflow positions
+differ by a constant, which is all that the infinite mapping says.  Later only a reset of the
+subflow is left, with MP_TCPRST reason 6.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp.state import Mode
-from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MpTcprst
+from plait.mptcp.state import Mode, Phase
+from plait.tcp.receiver import NEVER
+from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -19,13 +20,19 @@ if TYPE_CHECKING:
     from plait.units import Nanos
 
 
-def possible(connection: Connection) -> bool:
+def in_step(connection: Connection) -> bool:
     """Return whether stream and subflow still run in step."""
     return (
-        connection.made == 1
+        not connection.joined
         and not connection.reinjected
         and connection.receiver.reassembly.buffered == 0
     )
+
+
+def possible(connection: Connection) -> bool:
+    """Return whether we may fall back unasked: no peer sends on a join whose ACK is on its way."""
+    joining = any(subflow.phase is Phase.PRE_ESTABLISHED for subflow in connection.subflows)
+    return not joining and in_step(connection)
 
 
 def fall_back(connection: Connection, reason: str) -> None:
@@ -38,6 +45,9 @@ def fall_back(connection: Connection, reason: str) -> None:
     connection.receive_offset = connection.receiver.reassembly.next - subflow.consumed
     connection.send_offset = connection.sender.snd_nxt - subflow.tcp.sender.stop
     connection.sender.reinject.clear()
+    if not connection.receiver.ended:
+        connection.receiver.fin_at = -1  # from now on a FIN tells it
+    _drop_joins(connection)
     subflow.signals.clear()
     subflow.data_fin_due = False
     subflow.tcp.option_room = 0
@@ -45,6 +55,17 @@ def fall_back(connection: Connection, reason: str) -> None:
     for run in subflow.tcp.sender.runs:
         run.dss = None
         run.options = ()
+
+
+def _drop_joins(connection: Connection) -> None:
+    """Give up the subflows that never carried data (RFC 8684, 3.7: only one may go on)."""
+    connection.joins.clear()
+    for subflow in connection.subflows[1:]:
+        if subflow.alive:
+            subflow.tcp.abort((MpTcprst(reason=MPTCP_SPECIFIC),))
+            subflow.phase = Phase.CLOSED
+            subflow.join_ack_at = NEVER
+            connection.changed.append((subflow, False))
 
 
 def fall_back_or_reset(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:

@@ -149,7 +149,7 @@ def _declare(connection: Connection, now: Nanos, subflow: Subflow, mapping: Mapp
 def _on_infinite_mapping(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """The peer goes on as plain TCP (RFC 8684, 3.7)."""
     connection.counters.infinite_map_rx += 1
-    if fallback.possible(connection):
+    if fallback.in_step(connection):
         fallback.fall_back(connection, "the peer sent an infinite mapping")
         _on_plain(connection, now, subflow)
     else:
@@ -163,7 +163,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
             if subflow.first:
                 _declare(connection, now, subflow, handshake.mapping_of(option))
         elif isinstance(option, MpFail):
-            closing.on_fail(connection, subflow)
+            closing.on_fail(connection, now, subflow)
         elif isinstance(option, MpTcprst):
             continue
         else:
@@ -244,7 +244,10 @@ def _on_corrupt(
     """
     connection.counters.data_csum_err += 1
     fail = MpFail(wrap64(mapping.dsn, connection.keys.remote_idsn))
-    if not fallback.possible(connection):
+    contiguous = connection.receiver.reassembly.next == mapping.dsn and subflow.mappings.in_step(
+        mapping.dsn - mapping.ssn
+    )
+    if not contiguous or not fallback.possible(connection):
         connection.counters.mp_fail_tx += 1
         subflow.tcp.abort((fail, MpTcprst(MIDDLEBOX_INTERFERENCE)))
         connection.on_subflow_ended(now, subflow)

@@ -137,6 +137,10 @@ class MappingTable:
                 return mapping.ssn
         return None
 
+    def in_step(self, shift: Octets) -> bool:
+        """Return whether all of them have this distance between stream and subflow."""
+        return all(mapping.dsn - mapping.ssn == shift for mapping in self._mappings)
+
     def release(self, position: Octets) -> None:
         """Forget mappings whose octets all lie below `position`."""
         done = 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from ipaddress import ip_address
 from typing import Final
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.host.settings import Settings
+from plait.sim.box import Box
 from plait.sim.cross import CrossTraffic
-from plait.sim.making import bits, make_settings, nanos
+from plait.sim.making import bits, make_settings, nanos, parse_address
 from plait.sim.packet import Opaque
 from plait.sim.recorder import FlowRecord, Recorder
 from plait.sim.routing import check_reach
@@ -138,7 +138,7 @@ class Flow:
             self._connect(self._requester(self._repeat(self.spec.count)))
         elif kind == "page":
             first, *rest = self.spec.objects
-            self._fetch([first], lambda now: self._fetch(rest))
+            self._fetch([first], lambda _: self._fetch(rest))
         else:
             self._arrive(None)
 
@@ -245,13 +245,10 @@ def _end(world: World, text: str | None, station: Station, key: str) -> IpAddres
     """Return the address at one end of a flow, the host's first one if none is named."""
     if text is None:
         return next(address for address, owner in world.addresses.items() if owner is station)
-    try:
-        address = ip_address(text)
-    except ValueError as error:
-        raise UsageError(f"{key}: {text!r} is no IP address") from error
+    address = parse_address(key, text)
     if world.addresses.get(address) is station:
         return address
     for node in world.nodes.values():
-        if address in getattr(node, "addresses", ()):
+        if isinstance(node, Box) and address in node.addresses:
             return address
     raise UsageError(f"{key}: {address} is no address of {station.name}")

@@ -67,7 +67,7 @@ class GilbertElliott(Loss):
 
 
 class Mask(Loss):
-    """Loses by script: `x` loses a packet, `.` passes one; after the end all pass, or it repeats."""
+    """Loses by script: `x` loses a packet, `.` passes one; at its end all pass, or it repeats."""
 
     def __init__(self, mask: str, *, repeat: bool = False) -> None:
         if not mask or set(mask) - {"x", "."}:

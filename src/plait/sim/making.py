@@ -5,17 +5,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
+from plait.addresses import IpAddress
 from plait.drivers.emulation import LinkShape
 from plait.errors import UsageError
 from plait.host.settings import Settings
+from plait.sim.box import Box
 from plait.sim.clock import Clock
 from plait.sim.impairments import Corrupt, Duplicate, Impairment, Jitter, Reorder
 from plait.sim.link import Link
 from plait.sim.loss import Bernoulli, GilbertElliott, Loss, Mask, Numbered
-from plait.sim.middlebox import Middlebox, middleboxes
+from plait.sim.middlebox import middleboxes
 from plait.sim.queue import UNLIMITED, CoDel, Queue, Red
 from plait.sim.rate import Constant, Rate, parse_mahimahi, parse_rates
 from plait.sim.scenario import MiddleboxSpec, Shape
@@ -26,6 +29,7 @@ DEFAULT_QUEUE: Final = LinkShape().queue
 """Octets of a queue of which nothing is said, the same as in the emulator."""
 
 _TYPICAL_PACKET: Final = 1500
+_TYPES: Final = {"bool": bool, "str": str, "int": int, "Octets": int, "float": float}
 
 
 def make_link(clock: Clock, seed: Seed, name: str, shape: Shape) -> Link:
@@ -50,42 +54,43 @@ def make_settings(values: Mapping[str, Any], base: Settings | None = None) -> Se
 
     Raises UsageError that begins with the key at fault.
     """
-    chosen: dict[str, Any] = {}
-    known: dict[str, tuple[str, str]] = {}
-    for one in fields(Settings):
-        if one.init:
-            key = f"{one.name}_ms" if one.type == "Nanos" else one.name
-            known[key] = one.name, str(one.type)
-            if base is not None:
-                chosen[one.name] = getattr(base, one.name)
-    for key, value in values.items():
-        if key not in known:
-            raise UsageError(f"{key}: unknown key; known are {', '.join(known)}")
-        name, kind = known[key]
-        chosen[name] = _setting(key, kind, value)
-    return Settings(**chosen)
+    known = {one.name: str(one.type) for one in fields(Settings) if one.init}
+    chosen = {} if base is None else {name: getattr(base, name) for name in known}
+    return Settings(**(chosen | _options(values, known)))
 
 
-def make_middlebox(clock: Clock, seed: Seed, name: str, spec: MiddleboxSpec) -> Middlebox:
-    """Return a middlebox.  Raises UsageError that begins with the key at fault."""
+def make_box(clock: Clock, seed: Seed, name: str, spec: MiddleboxSpec) -> Box:
+    """Return a middlebox on a node.  Raises UsageError that begins with the key at fault.
+
+    The arguments of its class are its options, but for a `Random`, which it is given, and
+    `addresses` are those it stands for.
+    """
     try:
         kind = middleboxes.find(spec.kind)
     except UsageError as error:
         raise UsageError(f"kind: {error}") from error
     parameters = inspect.signature(kind).parameters.values()
-    hints = get_type_hints(kind.__init__)
-    known = {one.name: hints[one.name] for one in parameters if one.kind is one.KEYWORD_ONLY}
-    options: dict[str, Any] = {}
-    for key, value in spec.options.items():
-        if key not in known:
-            listed = ", ".join(known) or "none"
-            raise UsageError(f"{key}: unknown key; the options of {spec.kind} are: {listed}")
-        wanted = known[key]
-        given = float(value) if wanted is float and type(value) is int else value
-        if isinstance(wanted, type) and not isinstance(given, wanted):
-            raise UsageError(f"{key}: must be {wanted.__name__}, not {value!r}")
-        options[key] = given
-    return kind(clock, name, seed.random(f"middlebox/{name}"), **options)
+    known = {one.name: str(one.annotation).removesuffix(" | None") for one in parameters}
+    options = _options(
+        spec.options, {name: kind for name, kind in known.items() if kind != "Random"}
+    )
+    addresses = options.get("addresses", ())
+    for parameter, annotation in known.items():
+        if annotation == "Random":
+            options[parameter] = seed.random(f"middlebox/{name}")
+    return Box(clock, name, kind(**options), addresses)
+
+
+def _options(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
+    """Return keyword arguments, checked against annotations; times are given as `NAME_ms`."""
+    keys = {f"{name}_ms" if kind == "Nanos" else name: name for name, kind in known.items()}
+    chosen: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in keys:
+            raise UsageError(f"{key}: unknown key; known are {', '.join(keys) or 'none'}")
+        name = keys[key]
+        chosen[name] = _checked(key, known[name], value)
+    return chosen
 
 
 def nanos(milliseconds: float) -> Nanos:
@@ -93,18 +98,34 @@ def nanos(milliseconds: float) -> Nanos:
     return round(milliseconds * MILLISECOND)
 
 
-def _setting(key: str, kind: str, value: Any) -> Any:
-    """Check a setting against the annotation of its field."""
+def _checked(key: str, kind: str, value: Any) -> Any:
+    """Return a value as its annotation wants it."""
     if kind == "Nanos":
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise UsageError(f"{key}: must be a number of milliseconds, not {value!r}")
         return nanos(value)
-    wanted = {"bool": bool, "str": str, "int": int, "Octets": int}.get(kind)
+    if "IpAddress" in kind:
+        return tuple(parse_address(key, text) for text in _list(value))
+    if kind == "float" and type(value) is int:
+        value = float(value)
+    wanted = _TYPES.get(kind)
     if wanted is not None and type(value) is not wanted:
         raise UsageError(f"{key}: must be {wanted.__name__}, not {value!r}")
     if wanted is int and value < 0:
         raise UsageError(f"{key}: must not be negative: {value}")
     return value
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def parse_address(key: str, text: Any) -> IpAddress:
+    """Return an address.  Raises UsageError that begins with `key`."""
+    try:
+        return ip_address(str(text))
+    except ValueError as error:
+        raise UsageError(f"{key}: {text!r} is no IP address") from error
 
 
 def _rate(shape: Shape) -> Rate:

@@ -46,7 +46,7 @@ class FlowRecord:
     Args:
         name: As the scenario calls it.
         interval: Nanoseconds that each element of `deliveries` stands for.
-        single: It has one connection, whose subflows are told apart by their ports.
+        single: It has one connection; subflows between the same addresses are told apart.
         series: Which of `SERIES` to keep.
         verify: Receivers compare every octet.
     """
@@ -81,6 +81,8 @@ class FlowRecord:
         self._live: dict[tuple[str, int], Endpoint] = {}
         self._seen: dict[tuple[str, int], dict[Path, SubflowInfo]] = {}
         self._last: dict[tuple[str, int], ConnectionInfo] = {}
+        self._labels: dict[Path, str] = {}
+        self._alike: dict[str, int] = {}
 
     # ---- what happens
 
@@ -173,11 +175,23 @@ class FlowRecord:
             record.retransmissions += subflow.retransmissions - again
 
     def _record(self, path: Path, *, initiator: bool) -> SubflowRecord:
-        label = _label(path, initiator=initiator, ports=self._single)
+        label = self._label(path, initiator=initiator)
         record = self.subflows.get(label)
         if record is None:
             record = self.subflows[label] = SubflowRecord()
         return record
+
+    def _label(self, path: Path, *, initiator: bool) -> str:
+        """Return the addresses of a path as its initiator sees them; ports differ by seed."""
+        if not initiator:
+            path = Path(path.remote, path.remote_port, path.local, path.local_port)
+        label = f"{path.local} > {path.remote}"
+        if not self._single:
+            return label
+        if path not in self._labels:
+            count = self._alike[label] = self._alike.get(label, 0) + 1
+            self._labels[path] = label if count == 1 else f"{label} ({count})"
+        return self._labels[path]
 
     def _extend(self, now: Nanos, endpoint: Endpoint) -> None:
         """Add the present values to the series."""
@@ -189,8 +203,9 @@ class FlowRecord:
                 else {"cwnd": subflow.cwnd, "srtt": subflow.srtt_us}
             )
             for name, value in values.items():
-                if name in self._series:
-                    record.series.setdefault(name, []).append((now, value))
+                points = record.series.setdefault(name, []) if name in self._series else None
+                if points is not None and (not points or points[-1][0] < now):
+                    points.append((now, value))
 
     def _judge(self, info: ConnectionInfo) -> None:
         """Count whether a connection was Multipath TCP to its end."""
@@ -268,10 +283,3 @@ class Recorder:
 
 def _key(endpoint: Endpoint) -> tuple[str, int]:
     return endpoint.station.name, endpoint.connection_id
-
-
-def _label(path: Path, *, initiator: bool, ports: bool) -> str:
-    """Return a path as its initiator sees it."""
-    if not initiator:
-        path = Path(path.remote, path.remote_port, path.local, path.local_port)
-    return str(path) if ports else f"{path.local} > {path.remote}"

@@ -21,6 +21,7 @@ def result(world: World, recorder: Recorder) -> dict[str, Any]:
         "title": scenario.title,
         "seed": world.seed.number,
         "duration": seconds(end),
+        "interval": seconds(recorder.interval),
         "packets": sum(link.counters.delivered for link in links),
         "events": world.clock.events,
         "flows": {
@@ -58,10 +59,8 @@ def bits_per_second(octets: Octets, span: Nanos) -> int:
 
 def _flow(record: FlowRecord, spec: FlowSpec, end: Nanos) -> dict[str, Any]:
     stop = end if spec.stop_s is None else min(end, round(spec.stop_s * SECOND))
-    if spec.kind == "arrivals" or record.completed is None:
-        until = stop
-    else:
-        until = record.completed
+    completed = None if spec.kind == "arrivals" else record.completed
+    until = stop if completed is None else completed
     span = until - record.started if record.started is not None else 0
     told: dict[str, Any] = {
         "kind": spec.kind,

@@ -8,8 +8,8 @@ from ipaddress import ip_network
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
+from plait.sim.box import Box
 from plait.sim.link import Link
-from plait.sim.middlebox import Middlebox
 from plait.sim.node import Node, Route, Router
 from plait.sim.packet import Packet, packet_destination
 from plait.sim.station import Station
@@ -81,7 +81,7 @@ def _follow(packet: Packet, destination: bytes, link: Link, passed: tuple[Link, 
         further = node.table.matching(packet)
         if not further:
             raise UsageError(f"router {node.name} has no route")
-    elif isinstance(node, Middlebox):
+    elif isinstance(node, Box):
         if any(address.packed == destination for address in node.addresses):
             return
         further = [node.ports[1 - link.port]]

@@ -18,6 +18,33 @@ DIRECTIONS: Final = ("up", "down")
 SIZES: Final = ("constant", "exponential", "pareto")
 
 
+def _more_than_zero(spec: object, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"{name} must be more than 0, not {value}")
+
+
+def _not_negative(spec: object, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if value is not None and not value >= 0:
+            raise UsageError(f"{name} must not be negative: {value}")
+
+
+def _probability(spec: object, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"{name} must be a probability from 0 to 1, not {value}")
+
+
+def _one_of(spec: object, name: str, known: tuple[str, ...]) -> None:
+    value = getattr(spec, name)
+    if value not in known:
+        raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """One direction of a link.  Raises UsageError for values that no link has."""
@@ -323,30 +350,3 @@ class Scenario:
         for name in self.series:
             if name not in SERIES:
                 raise UsageError(f"series must be among {', '.join(SERIES)}, not {name!r}")
-
-
-def _more_than_zero(spec: object, *names: str) -> None:
-    for name in names:
-        value = getattr(spec, name)
-        if value is not None and not value > 0:
-            raise UsageError(f"{name} must be more than 0, not {value}")
-
-
-def _not_negative(spec: object, *names: str) -> None:
-    for name in names:
-        value = getattr(spec, name)
-        if value is not None and not value >= 0:
-            raise UsageError(f"{name} must not be negative: {value}")
-
-
-def _probability(spec: object, *names: str) -> None:
-    for name in names:
-        value = getattr(spec, name)
-        if value is not None and not 0 <= value <= 1:
-            raise UsageError(f"{name} must be a probability from 0 to 1, not {value}")
-
-
-def _one_of(spec: object, name: str, known: tuple[str, ...]) -> None:
-    value = getattr(spec, name)
-    if value not in known:
-        raise UsageError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -181,7 +181,7 @@ def _unflatten_link(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     return link | {"between": table["between"]} if "between" in table else link
 
 
-def _unflatten_middlebox(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _unflatten_middlebox(table: Mapping[str, Any], _: str) -> dict[str, Any]:
     """Return the fields of a middlebox: what is not its own is an option of its kind."""
     own = {key: table[key] for key in ("kind", "inside") if key in table}
     return own | {"options": {key: table[key] for key in table if key not in own}}

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.host.settings import Settings
+from plait.sim.box import INSIDE, OUTSIDE, Box
 from plait.sim.clock import Clock
 from plait.sim.link import Link
-from plait.sim.making import bits, make_link, make_loss, make_middlebox, make_settings, nanos
-from plait.sim.middlebox import INSIDE, OUTSIDE, Middlebox
+from plait.sim.making import (
+    bits,
+    make_box,
+    make_link,
+    make_loss,
+    make_settings,
+    nanos,
+    parse_address,
+)
 from plait.sim.node import Node, Route, Router
 from plait.sim.rate import Constant
 from plait.sim.routing import add_shortest_paths
@@ -73,7 +81,7 @@ class World:
             self._add(f"routers.{name}", Router(name, router.salt))
         for name, spec in scenario.middleboxes.items():
             where = f"middleboxes.{name}"
-            box = naming(where, make_middlebox, self.clock, self.seed, name, spec)
+            box = naming(where, make_box, self.clock, self.seed, name, spec)
             self._add(where, box)
 
     def _add(self, where: str, node: Node) -> None:
@@ -123,11 +131,11 @@ class World:
             where = f"hosts.{name}.addresses"
             if not host.addresses:
                 raise UsageError(f"{where}: a host needs an address")
-            absent = [naming(f"hosts.{name}.absent", _address, text) for text in host.absent]
+            absent = [parse_address(f"hosts.{name}.absent", text) for text in host.absent]
             for link_name, texts in host.addresses.items():
                 link = self._link_from(station, link_name, where)
                 for text in texts:
-                    address = naming(f"{where}.{link_name}", _address, text)
+                    address = parse_address(f"{where}.{link_name}", text)
                     if address in self.addresses:
                         raise UsageError(f"{where}.{link_name}: {address} is given twice")
                     self.addresses[address] = station
@@ -140,7 +148,7 @@ class World:
             (address, station.interface(address)) for address, station in self.addresses.items()
         ]
         for node in self.nodes.values():
-            if isinstance(node, Middlebox):
+            if isinstance(node, Box):
                 placed += [(address, node.ports[OUTSIDE]) for address in node.addresses]
         routers = [node for node in self.nodes.values() if isinstance(node, Router)]
         for name, router in self.scenario.routers.items():
@@ -180,7 +188,7 @@ class World:
         assert event.host is not None
         assert event.address is not None
         station = self.station(event.host)
-        station.interface(_address(event.address))
+        station.interface(parse_address("address", event.address))
         self.clock.call_at(at, self._change_address, event)
 
     def _change_link(self, event: EventSpec) -> None:
@@ -200,7 +208,9 @@ class World:
         assert event.host is not None
         assert event.address is not None
         assert event.present is not None
-        self.station(event.host).set_address(_address(event.address), present=event.present)
+        self.station(event.host).set_address(
+            parse_address("address", event.address), present=event.present
+        )
 
 
 def naming(where: str, make: Callable[..., T], *arguments: object) -> T:
@@ -217,13 +227,6 @@ def _join(forth: Link, back: Link, one: Node, other: Node) -> None:
     forth.target = back.source = other
     back.port = one.attach(forth)
     forth.port = other.attach(back)
-
-
-def _address(text: str) -> IpAddress:
-    try:
-        return ip_address(text)
-    except ValueError as error:
-        raise UsageError(f"{text!r} is no IP address") from error
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

@@ -172,10 +172,9 @@ class TcpConnection:
         seq = unwrap32(segment.seq, receiver.irs, receiver.rcv_nxt)
         flags = segment.flags
         length = segment.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
-        if self.state is State.SYN_RECEIVED and flags & SYN and seq == 0:
-            return handshake.on_stray_syn(self, now, segment)
+        repeated = flags & SYN and seq == 0 and self.state is State.SYN_RECEIVED
         fresh = self.timestamps.check(now, segment)
-        if not fresh or not self._acceptable(seq, length):
+        if not repeated and not (fresh and self._acceptable(seq, length)):
             self._on_unacceptable(now, segment)
             return False
         if flags & RST:

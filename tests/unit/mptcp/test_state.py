@@ -8,19 +8,19 @@ import pytest
 
 from plait.mptcp.state import TRANSITIONS, Input, State, step
 
-S, I = State, Input
+S, G = State, Input
 
 PATHS = {
     "we close first": (
-        [I.CLOSE, I.DATA_FIN_ACKED, I.DATA_FIN_RECEIVED, I.SUBFLOWS_CLOSED],
+        [G.CLOSE, G.DATA_FIN_ACKED, G.DATA_FIN_RECEIVED, G.SUBFLOWS_CLOSED],
         [S.FIN_WAIT_1, S.FIN_WAIT_2, S.TIME_WAIT, S.CLOSED],
     ),
     "the peer closes first": (
-        [I.DATA_FIN_RECEIVED, I.CLOSE, I.DATA_FIN_ACKED, I.SUBFLOWS_CLOSED],
+        [G.DATA_FIN_RECEIVED, G.CLOSE, G.DATA_FIN_ACKED, G.SUBFLOWS_CLOSED],
         [S.CLOSE_WAIT, S.LAST_ACK, S.TIME_WAIT, S.CLOSED],
     ),
     "DATA_FINs cross": (
-        [I.CLOSE, I.DATA_FIN_RECEIVED, I.DATA_FIN_ACKED, I.SUBFLOWS_CLOSED],
+        [G.CLOSE, G.DATA_FIN_RECEIVED, G.DATA_FIN_ACKED, G.SUBFLOWS_CLOSED],
         [S.FIN_WAIT_1, S.CLOSING, S.TIME_WAIT, S.CLOSED],
     ),
 }
@@ -30,7 +30,7 @@ PATHS = {
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-12")
 @pytest.mark.parametrize(("inputs", "states"), PATHS.values(), ids=PATHS.keys())
 def test_paths_of_appendix_d(inputs: list[Input], states: list[State]) -> None:
-    state = step(S.OPENING, I.OPENED)
+    state = step(S.OPENING, G.OPENED)
     assert state is S.ESTABLISHED
     seen = []
     for given in inputs:
@@ -40,7 +40,7 @@ def test_paths_of_appendix_d(inputs: list[Input], states: list[State]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "given"), [pair for pair in product(S, I) if pair not in TRANSITIONS]
+    ("state", "given"), [pair for pair in product(S, G) if pair not in TRANSITIONS]
 )
 def test_what_the_table_omits_changes_nothing(state: State, given: Input) -> None:
     assert step(state, given) is state

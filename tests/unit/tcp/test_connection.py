@@ -10,16 +10,15 @@ from support.script import PLAIN, TcpPeer, payload
 from plait.host.events import LossReason
 from plait.tcp.receiver import QUICK_ACKS
 from plait.units import MILLISECOND, SECOND
-from plait.wire.segment import ACK, FIN, PSH, Segment
+from plait.wire.segment import ACK, FIN, PSH, URG, Segment
 from plait.wire.tcp_options import Mss, SackPermitted
 
 MSS = 1000
 DATA = bytes(at % 251 for at in range(20 * MSS))
 
 
-def peer_with(*, sack: bool = True, settings: object = PLAIN) -> TcpPeer:
-    options = [Mss(MSS), *([SackPermitted()] if sack else [])]
-    return TcpPeer(PLAIN if settings is PLAIN else PLAIN, options=options)
+def peer_with(*, sack: bool = True) -> TcpPeer:
+    return TcpPeer(PLAIN, options=[Mss(MSS), *([SackPermitted()] if sack else [])])
 
 
 def starts(peer: TcpPeer, segments: list[Segment]) -> list[int]:
@@ -274,8 +273,7 @@ def test_the_echo_is_the_timestamp_of_the_segment_acknowledged() -> None:
 
 def test_urgent_data_stays_in_the_stream() -> None:
     peer = peer_with()
-    segment_flags = ACK | 0x20
-    peer.flow.send(segment_flags, b"urgent")
+    peer.flow.send(ACK | URG, b"urgent")
     assert peer.script.read(peer.id) == b"urgent"
 
 

@@ -8,19 +8,19 @@ import pytest
 
 from plait.tcp.state import TRANSITIONS, Input, State, step
 
-S, I = State, Input
+S, G = State, Input
 
 PATHS = {
     "we close first": (
-        [I.CLOSE, I.FIN_ACKED, I.FIN_RECEIVED, I.EXPIRED],
+        [G.CLOSE, G.FIN_ACKED, G.FIN_RECEIVED, G.EXPIRED],
         [S.FIN_WAIT_1, S.FIN_WAIT_2, S.TIME_WAIT, S.CLOSED],
     ),
     "the peer closes first": (
-        [I.FIN_RECEIVED, I.CLOSE, I.FIN_ACKED],
+        [G.FIN_RECEIVED, G.CLOSE, G.FIN_ACKED],
         [S.CLOSE_WAIT, S.LAST_ACK, S.CLOSED],
     ),
     "FINs cross": (
-        [I.CLOSE, I.FIN_RECEIVED, I.FIN_ACKED, I.EXPIRED],
+        [G.CLOSE, G.FIN_RECEIVED, G.FIN_ACKED, G.EXPIRED],
         [S.FIN_WAIT_1, S.CLOSING, S.TIME_WAIT, S.CLOSED],
     ),
 }
@@ -38,7 +38,7 @@ def test_paths_of_figure_5(inputs: list[Input], states: list[State]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "given"), [pair for pair in product(S, I) if pair not in TRANSITIONS]
+    ("state", "given"), [pair for pair in product(S, G) if pair not in TRANSITIONS]
 )
 def test_what_the_table_omits_changes_nothing(state: State, given: Input) -> None:
     assert step(state, given) is state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from plait.registry import Registry
-from plait.sim.middlebox.base import Crossing, Middlebox
+from plait.sim.middlebox.base import Crossing, Middlebox, Transparent
 from plait.sim.middlebox.fields import BleachEcn, StripTimestamps, WindowRewriter
 from plait.sim.middlebox.firewall import StatefulFirewall
 from plait.sim.middlebox.holes import DropUnseenAcks, HoldBehindHole
@@ -49,6 +49,7 @@ _BOXES: Final[tuple[type[Middlebox], ...]] = (
     StripSyn,
     StripSynAck,
     StripTimestamps,
+    Transparent,
     WindowRewriter,
 )
 
@@ -56,4 +57,33 @@ middleboxes: Final[Registry[Middlebox]] = Registry(
     "middlebox", "plait.middlebox", {box.name: box for box in _BOXES}
 )
 
-__all__ = ["Crossing", "Middlebox", "middleboxes", *(box.__name__ for box in _BOXES)]
+__all__ = [
+    "BleachEcn",
+    "Coalescer",
+    "Corrupter",
+    "Crossing",
+    "DropUnknownSyn",
+    "DropUnseenAcks",
+    "EarlyAck",
+    "FinInjector",
+    "HoldBehindHole",
+    "IsnRewriter",
+    "Middlebox",
+    "Nat",
+    "OverwriteOptions",
+    "PayloadAlg",
+    "PmtuBlackHole",
+    "PmtuLimit",
+    "RstInjector",
+    "Splitter",
+    "StatefulFirewall",
+    "StrictNat",
+    "StripData",
+    "StripLate",
+    "StripSyn",
+    "StripSynAck",
+    "StripTimestamps",
+    "Transparent",
+    "WindowRewriter",
+    "middleboxes",
+]

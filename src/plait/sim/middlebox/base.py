@@ -33,7 +33,8 @@ class Middlebox:
     """Passes everything until a subclass differs.
 
     Packets are shared with captures and duplicates on their way: a box changes copies.  Segments
-    are plain ones; whoever owns super-segments cuts them before.
+    are plain ones; whoever owns super-segments cuts them before.  What
+    can be chosen are keyword-only arguments of `__init__`: times in nanoseconds, lengths in octets.
     """
 
     name: ClassVar[str] = ""
@@ -62,3 +63,9 @@ class Middlebox:
     def handle_timeout(self, now: Nanos) -> list[Crossing]:
         """Return what was kept back until now."""
         return []
+
+
+class Transparent(Middlebox):
+    """Changes nothing: a place to capture, or to compare the others with."""
+
+    name: ClassVar[str] = "transparent"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import ClassVar, Final
 
 from plait.addresses import IpAddress
-from plait.errors import UsageError
 from plait.sim.middlebox.base import Crossing, Middlebox
 from plait.sim.middlebox.flows import MAX_FLOWS, refuse
 from plait.sim.packet import copy_segment
@@ -52,9 +49,8 @@ class Nat(Middlebox):
     """Translates source addresses and ports, and forgets translations after a time of silence.
 
     Every home gateway and most mobile carriers (RFC 8041, 3.1; RFC 8684, 6).  Mappings and filters
-    do not depend on the remote endpoint; the first binding of a port keeps its number.  A segment
-    from inside without a binding gets a new one, whatever its flags: the remote host then sees an
-    unknown flow and answers with RST.
+    do not depend on the remote endpoint.  A segment from inside without a binding gets a new one,
+    whatever its flags: the remote host then sees an unknown flow and answers with RST.
     """
 
     name: ClassVar[str] = "nat"
@@ -62,21 +58,21 @@ class Nat(Middlebox):
     def __init__(
         self,
         *,
-        addresses: Sequence[str | IpAddress],
+        address: IpAddress,
+        second: IpAddress | None = None,
         idle: Nanos = IDLE,
         rebind: Nanos = 0,
     ) -> None:
-        """Make the box.  Raises UsageError without an address.
+        """Make the box.
 
         Args:
-            addresses: Outside addresses; each new binding takes the next one of its family.
+            address: The outside address.
+            second: Another one, which every second binding takes; or one of the other family.
             idle: Silence after which a binding is forgotten, in nanoseconds; many gateways keep
                 theirs for minutes only.
             rebind: Age at which a binding in use is replaced, in nanoseconds; 0 for never.
         """
-        self.addresses = tuple(ip_address(address) for address in addresses)
-        if not self.addresses:
-            raise UsageError(f"{self.name} needs one outside address at least")
+        self._pool = [each.packed for each in (address, second) if each is not None]
         self._idle = idle
         self._rebind = rebind
         self._by_inside: dict[bytes, _Binding] = {}
@@ -131,16 +127,16 @@ class Nat(Middlebox):
 
     def _outside(self, inside: bytes) -> bytes:
         """Return a free outside address and port."""
-        family = [each.packed for each in self.addresses if len(each.packed) == len(inside) - 2]
+        family = [address for address in self._pool if len(address) == len(inside) - 2]
         if not family:
-            family = [inside[:-2]]
+            family = [inside[:-2]]  # of the other family: ports are translated alone
         address = family[self._made % len(family)]
         self._made += 1
-        wanted = address + inside[-2:]
-        while wanted in self._by_outside or (self._made > 1 and wanted == address + inside[-2:]):
+        while True:
             self._port = self._port + 1 if self._port + 1 < _PORTS[1] else _PORTS[0]
-            wanted = address + self._port.to_bytes(2, "big")
-        return wanted
+            outside = address + self._port.to_bytes(2, "big")
+            if outside not in self._by_outside:
+                return outside
 
     def _forget(self, binding: _Binding) -> None:
         del self._by_inside[binding.inside]

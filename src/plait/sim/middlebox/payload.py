@@ -76,18 +76,16 @@ class PayloadAlg(Middlebox):
 
     name: ClassVar[str] = "alg"
 
-    def __init__(
-        self, *, find: str | bytes, replace: str | bytes, direction: str = "outbound"
-    ) -> None:
+    def __init__(self, *, find: str, replace: str, direction: str = "outbound") -> None:
         """Make the box.
 
         Args:
-            find: What is replaced wherever one segment holds all of it; text means UTF-8.
+            find: What is replaced wherever one segment holds all of it, in UTF-8.
             replace: What takes its place, of any length.
             direction: "both", "outbound" or "inbound".
         """
-        self._find = find.encode() if isinstance(find, str) else find
-        self._replace = replace.encode() if isinstance(replace, str) else replace
+        self._find = find.encode()
+        self._replace = replace.encode()
         self._growth = len(self._replace) - len(self._find)
         self._sides = sides(direction)
         self._flows: FlowTable[_Edits] = FlowTable(_Edits)

@@ -124,7 +124,7 @@ class EarlyAck(Middlebox):
         ack.dss = None
         ack.options = ()
         ack.ecn = 0
-        if segment.ts_val != ABSENT and model.ts_val != ABSENT:
+        if ABSENT not in (segment.ts_val, model.ts_val):
             ack.ts_ecr = segment.ts_val
         return [Crossing(ack, not forth.outbound)]
 

@@ -1,0 +1,185 @@
+"""`plait sim`: a scenario in virtual time, told as a table, JSON, captures and plots."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from plait.cli.report import show_amount
+from plait.cli.running import Command
+from plait.errors import UsageError
+from plait.sim import plot
+from plait.sim.recorder import SERIES
+from plait.sim.run import Simulation, dump
+from plait.sim.scenario import Scenario
+from plait.sim.toml import load
+
+_MEGA: Final = 1_000_000
+
+
+@click.command("sim", cls=Command)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--seed", type=int, help="Seed of the first run, instead of the file's.")
+@click.option(
+    "--runs", type=click.IntRange(1), default=1, show_default=True, help="Runs, seeds going up."
+)
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the file."
+)
+@click.option(
+    "--json",
+    "json_path",
+    metavar="FILE",
+    help="Write all results as JSON; - is standard output.",
+)
+@click.option(
+    "--pcap",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write a capture of every node.",
+)
+@click.option(
+    "--plot",
+    "plot_path",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Draw the first run; the name ends in .png, .svg or .html.",
+)
+def command(
+    file: Path,
+    seed: int | None,
+    runs: int,
+    changes: tuple[str, ...],
+    json_path: str | None,
+    pcap: Path | None,
+    plot_path: Path | None,
+) -> int:
+    r"""Simulate the scenario in FILE with the real stack in virtual time.
+
+    The same file and seed give the same results and the same captures, octet for octet.
+
+    \b
+    Examples:
+        plait sim examples/sim/wifi_lte_handover.toml
+        plait sim examples/sim/two_adsl.toml --runs 5 --set flows.file.settings.scheduler=default
+        plait sim examples/sim/satellite_lte.toml --plot satellite.html --pcap captures
+    """
+    if plot_path is not None:
+        plot.check(plot_path)
+        changes = (*changes, f"series={list(SERIES)}")
+    scenario = load(file, changes)
+    first = scenario.seed if seed is None else seed
+    results = []
+    for number in range(runs):
+        directory = pcap if pcap is None or runs == 1 else pcap / str(first + number)
+        results.append(_run(file, scenario, first + number, directory))
+    if json_path is not None:
+        _write(json_path, dump({"scenario": file.name, "runs": results}))
+    if plot_path is not None:
+        plot.draw(results[0], plot_path)
+    if json_path != "-":
+        _show(Console(highlight=False), results)
+    return 0
+
+
+def _run(file: Path, scenario: Scenario, seed: int, pcap: Path | None) -> dict[str, Any]:
+    """Run once, with a bar on standard error if that is a terminal."""
+    try:
+        simulation = Simulation(scenario, seed)
+        console = Console(stderr=True)
+        progress = Progress(
+            TextColumn(f"seed {seed}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            console=console,
+            transient=True,
+        )
+        with progress if console.is_terminal else nullcontext():
+            task = progress.add_task("", total=1.0)
+            return simulation.run(
+                pcap=pcap, progress=lambda part: progress.update(task, completed=part)
+            )
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error
+
+
+def _write(path: str, text: str) -> None:
+    if path == "-":
+        click.echo(text, nl=False)
+    else:
+        Path(path).write_text(text, encoding="utf-8")
+
+
+def _show(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print flows with their subflows, then links; of several runs mean and deviation."""
+    first = results[0]
+    if first["title"]:
+        console.print(f"[bold]{first['title']}[/bold]")
+    seeds = f"seeds {first['seed']} to {results[-1]['seed']}"
+    which = f"seed {first['seed']}" if len(results) == 1 else seeds
+    console.print(f"{first['duration']:g} s of virtual time, {which}, {first['packets']} packets")
+    flows = Table("flow", "Mbit/s", "delivered", "done after", "answers (ms)", box=None)
+    _align(flows)
+    for name, flow in first["flows"].items():
+        rates = [result["flows"][name]["goodput"] for result in results]
+        took = _took(flow)
+        flows.add_row(name, _rates(rates), show_amount(flow["delivered"]), took, _answers(flow))
+        for label in flow["subflows"]:
+            rates = [
+                result["flows"][name]["subflows"].get(label, {}).get("goodput", 0)
+                for result in results
+            ]
+            subflow = flow["subflows"][label]
+            received = show_amount(subflow["received"])
+            again = f"{subflow['retransmissions']} again"
+            flows.add_row(f"  {label}", _rates(rates), received, "", again)
+    console.print(flows)
+    links = Table("link", "used", "packets", "dropped", "lost", "longest queue", box=None)
+    _align(links)
+    for name, link in first["links"].items():
+        used = link["utilization"]
+        links.add_row(
+            name,
+            "" if used is None else f"{used:.1%}",
+            str(link["packets"]),
+            str(link["overflowed"]),
+            str(link["lost"]),
+            show_amount(link["longest_queue"]),
+        )
+    console.print(links)
+
+
+def _align(table: Table) -> None:
+    """Put names to the left and numbers to the right, on one line each."""
+    for number, column in enumerate(table.columns):
+        column.justify = "right" if number else "left"
+        column.no_wrap = True
+
+
+def _rates(rates: list[int]) -> str:
+    """Return a rate in Mbit/s, or the mean of several and their standard deviation."""
+    if len(rates) == 1:
+        return f"{rates[0] / _MEGA:.2f}"
+    return f"{mean(rates) / _MEGA:.2f} ±{stdev(rates) / _MEGA:.2f}"
+
+
+def _took(flow: dict[str, Any]) -> str:
+    if flow["connections"]["lost"]:
+        return ", ".join(flow["connections"]["lost"])
+    if flow["completed"] is None or flow["started"] is None:
+        return ""
+    return f"{flow['completed'] - flow['started']:.3f} s"
+
+
+def _answers(flow: dict[str, Any]) -> str:
+    answers = flow.get("answers")
+    if answers is None:
+        return ""
+    return f"{answers['count']}: median {answers['median_ms']:.1f}, p95 {answers['p95_ms']:.1f}"
