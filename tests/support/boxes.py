@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from typing import Final
 
@@ -36,6 +37,16 @@ def segment(
     """Return a segment for rows on single packets."""
     pieces = (payload,) if payload else ()
     return Segment(flow, seq, ack, flags, 65535, pieces, len(payload))
+
+
+def lossy(every: int) -> Hook:
+    """Return a hook that loses each `every`-th segment with payload."""
+    seen = count(1)
+
+    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        return [] if segment.length and next(seen) % every == 0 else [(0, segment)]
+
+    return hook
 
 
 def payload_of(packet: object) -> bytes:
@@ -136,12 +147,11 @@ class Outcome:
         return min(len(end.heard(SubflowUp)) for end in self.world.ends)
 
     @property
-    def reasons(self) -> set[int | None]:
-        """Reasons of MP_TCPRST with which subflows ended, at either host; None is without one."""
+    def downs(self) -> set[IpAddress]:
+        """The initiator's addresses of subflows that ended before the stream did."""
         return {
-            event.reason
-            for end in self.world.ends
-            for event in end.heard(SubflowDown)
+            event.path.local
+            for event in self.world.initiator.heard(SubflowDown)
             if isinstance(event, SubflowDown)
         }
 

@@ -147,6 +147,7 @@ class Pump:
             self._lose(driver, now)
             return
         if segments:
+            self._routes.learn(driver, segments)
             self.host.receive(now, segments)
         for error in driver.take_errors():
             if is_unreachable(error):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from statistics import mean, stdev
@@ -22,6 +23,8 @@ from plait.sim.scenario import Scenario
 from plait.sim.toml import load
 
 _MEGA: Final = 1_000_000
+_WIDTH: Final = 120
+"""Columns where there is no terminal that has a width."""
 
 
 @click.command("sim", cls=Command)
@@ -85,7 +88,8 @@ def command(
     if plot_path is not None:
         plot.draw(results[0], plot_path)
     if json_path != "-":
-        _show(Console(highlight=False), results)
+        width = None if sys.stdout.isatty() else _WIDTH
+        _show(Console(highlight=False, width=width), results)
     return 0
 
 
@@ -118,34 +122,45 @@ def _write(path: str, text: str) -> None:
 
 
 def _show(console: Console, results: list[dict[str, Any]]) -> None:
-    """Print flows with their subflows, then links; of several runs mean and deviation."""
+    """Print flows, windows and links; of several runs mean and deviation."""
     first = results[0]
     if first["title"]:
         console.print(f"[bold]{first['title']}[/bold]")
     seeds = f"seeds {first['seed']} to {results[-1]['seed']}"
     which = f"seed {first['seed']}" if len(results) == 1 else seeds
     console.print(f"{first['duration']:g} s of virtual time, {which}, {first['packets']} packets")
-    flows = Table("flow", "Mbit/s", "delivered", "done after", "answers (ms)", box=None)
-    _align(flows)
-    for name, flow in first["flows"].items():
+    console.print(_flows(results))
+    if first["windows"]:
+        console.print(_windows(results))
+    console.print(_links(first))
+
+
+def _flows(results: list[dict[str, Any]]) -> Table:
+    """Return every flow and its subflows."""
+    table = Table("flow", "Mbit/s", "delivered", "done after", "answers (ms)", box=None)
+    _align(table)
+    for name, flow in results[0]["flows"].items():
         rates = [result["flows"][name]["goodput"] for result in results]
-        took = _took(flow)
-        flows.add_row(name, _rates(rates), show_amount(flow["delivered"]), took, _answers(flow))
-        for label in flow["subflows"]:
+        delivered = show_amount(flow["delivered"])
+        table.add_row(name, _rates(rates), delivered, _took(flow), _answers(flow))
+        for label, subflow in flow["subflows"].items():
             rates = [
                 result["flows"][name]["subflows"].get(label, {}).get("goodput", 0)
                 for result in results
             ]
-            subflow = flow["subflows"][label]
             received = show_amount(subflow["received"])
-            again = f"{subflow['retransmissions']} again"
-            flows.add_row(f"  {label}", _rates(rates), received, "", again)
-    console.print(flows)
-    links = Table("link", "used", "packets", "dropped", "lost", "longest queue", box=None)
-    _align(links)
-    for name, link in first["links"].items():
+            again = f"{subflow['retransmissions']} sent again"
+            table.add_row(f"  {label}", _rates(rates), received, "", again)
+    return table
+
+
+def _links(result: dict[str, Any]) -> Table:
+    """Return both directions of every link."""
+    table = Table("link", "used", "packets", "dropped", "lost", "longest queue", box=None)
+    _align(table)
+    for name, link in result["links"].items():
         used = link["utilization"]
-        links.add_row(
+        table.add_row(
             name,
             "" if used is None else f"{used:.1%}",
             str(link["packets"]),
@@ -153,7 +168,20 @@ def _show(console: Console, results: list[dict[str, Any]]) -> None:
             str(link["lost"]),
             show_amount(link["longest_queue"]),
         )
-    console.print(links)
+    return table
+
+
+def _windows(results: list[dict[str, Any]]) -> Table:
+    """Return the goodput of every flow in every window."""
+    names = list(results[0]["flows"])
+    table = Table("window", *(f"{name} (Mbit/s)" for name in names), box=None)
+    _align(table)
+    for window in results[0]["windows"]:
+        told = [result["windows"][window]["flows"] for result in results]
+        table.add_row(
+            window, *(_rates([flows[name]["goodput"] for flows in told]) for name in names)
+        )
+    return table
 
 
 def _align(table: Table) -> None:
@@ -173,7 +201,7 @@ def _rates(rates: list[int]) -> str:
 def _took(flow: dict[str, Any]) -> str:
     if flow["connections"]["lost"]:
         return ", ".join(flow["connections"]["lost"])
-    if flow["completed"] is None or flow["started"] is None:
+    if flow["kind"] == "arrivals" or flow["completed"] is None or flow["started"] is None:
         return ""
     return f"{flow['completed'] - flow['started']:.3f} s"
 

@@ -139,6 +139,7 @@ class Station:
         host = self.host
         for driver in self.drivers:
             while arrived := driver.read_burst(now, driver.capabilities.burst):
+                self._routes.learn(driver, arrived)
                 host.receive(now, arrived)
             for error in driver.take_errors():
                 if is_unreachable(error):

@@ -25,7 +25,7 @@ from plait.host.output import split
 from plait.host.settings import Settings
 from plait.sim.clock import Clock, Timer
 from plait.sim.node import Node, RouteTable
-from plait.sim.packet import Opaque, Packet, packet_source, too_big
+from plait.sim.packet import Opaque, Packet, packet_destination, packet_source, too_big
 from plait.units import Nanos
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import Segment
@@ -75,7 +75,7 @@ class Station(Node):
         table: Routes that differ from this, if there are any.
         damaged: Packets that the host dropped for their checksum.
         errors: ICMP errors that arrived.
-        unrouted: Packets without an interface to leave by.
+        unrouted: Packets from or to an address that is not up.
         sinks: What takes cross traffic, by flow.
         clock: The time.
     """
@@ -91,6 +91,7 @@ class Station(Node):
         self.clock = clock
         self._timer = Timer(clock, self._on_timer)
         self._interfaces: dict[bytes, Link] = {}
+        self._present: dict[bytes, Link] = {}
         self._inbox: list[Segment] = []
         self._owed = False
         self._timer_due = False
@@ -106,6 +107,10 @@ class Station(Node):
     def set_address(self, address: IpAddress, present: bool) -> None:
         """Bring up an address of this host, or take it down."""
         link = self._interfaces[address.packed]
+        if present:
+            self._present[address.packed] = link
+        else:
+            self._present.pop(address.packed, None)
         self.host.on_local_address(self.clock.now, address, present=present, mtu=link.mtu)
         self.owe()
 
@@ -124,7 +129,9 @@ class Station(Node):
         """Take a packet; all that arrive at one time are one batch."""
         if self.tap is not None:
             self.record(now, packet)
-        if isinstance(packet, Segment):
+        if packet_destination(packet) not in self._present:
+            self.unrouted += 1
+        elif isinstance(packet, Segment):
             self._inbox.append(packet)
             self.owe()
         elif isinstance(packet, IcmpError):
@@ -146,22 +153,15 @@ class Station(Node):
         """Let a packet leave by the interface of its source, unless a route says otherwise."""
         if self.tap is not None:
             self.record(self.clock.now, packet)
-        link = self._way(packet)
-        if link is None:
-            self.unrouted += 1
+        if packet_source(packet) in self._present:
+            self.way(packet).send(packet)
         else:
-            link.send(packet)
+            self.unrouted += 1
 
     def way(self, packet: Packet) -> Link:
-        """Return the link that a packet leaves by.  Raises UsageError if there is none."""
-        link = self._way(packet)
-        if link is None:
-            raise UsageError(f"{self.name} has no interface for it")
-        return link
-
-    def _way(self, packet: Packet) -> Link | None:
+        """Return the link that a packet from one of our addresses leaves by."""
         link = self.table.find(packet) if self.table.routes else None
-        return self._interfaces.get(packet_source(packet)) if link is None else link
+        return self._interfaces[packet_source(packet)] if link is None else link
 
     # ---- applications
 
