@@ -298,9 +298,7 @@ class Stack:
                 {"message": "accepting a connection failed", "exception": error}
             )
 
-    def _on_ended(
-        self, connection_id: int, info: ConnectionInfo, error: OSError | None
-    ) -> None:
+    def _on_ended(self, connection_id: int, info: ConnectionInfo, error: OSError | None) -> None:
         opening = self._openings.pop(connection_id, None)
         if opening is not None and not opening.opened.done():
             opening.opened.set_exception(error or loss_error(LossReason.ABORTED))
