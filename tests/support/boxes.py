@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -43,7 +43,7 @@ def lossy(every: int) -> Hook:
     """Return a hook that loses each `every`-th segment with payload."""
     seen = count(1)
 
-    def hook(now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+    def hook(_: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
         return [] if segment.length and next(seen) % every == 0 else [(0, segment)]
 
     return hook
@@ -61,7 +61,7 @@ class Place(Driver):
     What a host sends reaches the box at once, and what leaves it takes the delay of the line.
 
     Attributes:
-        out: What left the box, with times.
+        lose: Asked for every segment that leaves the box; True loses it.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Place(Driver):
     ) -> None:
         super().__init__(Capabilities(mtu=1500, segmentation=False, checksum=True), ())
         self.box = box
-        self.out: list[tuple[Nanos, Crossing]] = []
+        self.lose: Callable[[Segment], bool] | None = None
         self._crossing = frozenset(address.packed for address in crossing)
         self._slow = slow
         self._inside = inside.line
@@ -91,19 +91,20 @@ class Place(Driver):
             passed = []
             for extra, piece in before(now, segment):
                 if self._crossing & {piece.flow[:4], piece.flow[4:8]}:
-                    self._send(now, self.box.process(now, piece, outbound=outbound))
+                    self._send(now, self.box.process(now, piece, outbound=outbound), extra)
                 else:
                     passed.append((extra + self._slow, piece))
             return passed
 
         return hook
 
-    def _send(self, now: Nanos, crossings: Sequence[Crossing]) -> None:
+    def _send(self, now: Nanos, crossings: Sequence[Crossing], extra: Nanos = 0) -> None:
         for crossing in crossings:
-            self.out.append((now, crossing))
             line = self._outside if crossing.outbound else self._inside
             if isinstance(crossing.packet, Segment):
-                line.arrive(now + line.delay, crossing.packet)
+                if self.lose is not None and self.lose(crossing.packet):
+                    continue
+                line.arrive(now + line.delay + extra, crossing.packet)
             elif isinstance(crossing.packet, IcmpError):
                 line._errors.append(crossing.packet)
 
@@ -149,11 +150,7 @@ class Outcome:
     @property
     def downs(self) -> set[IpAddress]:
         """The initiator's addresses of subflows that ended before the stream did."""
-        return {
-            event.path.local
-            for event in self.world.initiator.heard(SubflowDown)
-            if isinstance(event, SubflowDown)
-        }
+        return {event.path.local for event in self.world.initiator.heard(SubflowDown)}
 
 
 def through(
@@ -192,7 +189,7 @@ def through(
     world.run(span)
     ends = [end.heard(Closed) for end in world.ends]
     assert [len(closed) for closed in ends] == [1, 1], [end.events for end in world.ends]
-    infos = [event.info for closed in ends for event in closed if isinstance(event, Closed)]
+    infos = [event.info for closed in ends for event in closed]
     return Outcome(
         world=world,
         place=place,

@@ -122,6 +122,9 @@ class Connection:
         self.data_fin_at: Nanos = NEVER
         self.data_fin_tries = 0
         self.data_rto_at: Nanos = NEVER
+        self.data_tries = 0
+        """Data-level time-outs of the only subflow without an answer at that level."""
+
         self.lonely_until: Nanos = NEVER
         """When a connection without subflows is given up."""
 
@@ -182,6 +185,7 @@ class Connection:
         self.addresses = AddressBook(path.local, path.remote)
         if offer is not None and self.mode is Mode.MPTCP:
             subflow.tcp.syn_options = (handshake.answer(self, offer),)
+            subflow.tcp.syn_option_tries = self.settings.mptcp_syn_tries
         subflow.tcp.accept(now, syn)
         return subflow
 
@@ -382,6 +386,7 @@ class Connection:
     def on_data_acked(self, now: Nanos) -> None:
         """A Data ACK made progress."""
         self.data_rto_at = NEVER
+        self.data_tries = 0
         self.data_fin_tries = 0
 
     def send_fail(self, subflow: Subflow, fail: MpFail) -> None:
@@ -456,13 +461,20 @@ class Connection:
             elif fresh and subflow.stale:
                 reinjection.on_stale(self, subflow)
         if self.data_rto_at <= now:
-            reinjection.on_data_timeout(self)
+            self._on_data_timeout(now)
         if self.lonely_until <= now:
             self.lonely_until = NEVER
             self.fail(Failure.TIMED_OUT)
         if self.linger_until <= now:
             closing.on_linger_over(self, now)
         closing.settle(self, now)
+
+    def _on_data_timeout(self, now: Nanos) -> None:
+        """Delivered data has no Data ACK: send it again, or give Multipath TCP up."""
+        if not reinjection.is_silent(self):
+            reinjection.on_data_timeout(self)
+        elif not reinjection.patient(self):
+            incoming.on_silence(self, now)
 
     def info(self) -> ConnectionInfo:
         """Return a snapshot."""

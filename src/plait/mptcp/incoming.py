@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.buffers import Pieces
-from plait.mptcp import advertising, closing, fallback, handshake, joining
+from plait.mptcp import advertising, closing, fallback, handshake, joining, reinjection
 from plait.mptcp.mapping import Mapping, Verdict
 from plait.mptcp.state import Mode, Phase
 from plait.wire.checksum import dss_checksum_ok
@@ -20,7 +20,7 @@ from plait.wire.mptcp.dss import (
 from plait.wire.mptcp.mp_capable import MpCapableData
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
-from plait.wire.segment import Segment
+from plait.wire.segment import FIN, Segment
 from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap32, wrap64
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         _on_plain(connection, now, subflow)
         return
     dss = segment.dss
+    subflow.bare = dss is None and not segment.options
     if not connection.confirmed and subflow.first:
         handshake.confirm(connection, now, subflow, segment)
         if connection.mode is not Mode.MPTCP:
@@ -43,8 +44,8 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
     if dss is not None:
         subflow.proven = True
         _on_dss(connection, now, subflow, segment, dss)
-    elif _is_stripped(subflow, segment):
-        connection.infinite_due = fallback.possible(connection)
+    elif _is_stripped(subflow) or (segment.flags & FIN and reinjection.is_silent(connection)):
+        connection.infinite_due = fallback.in_step(connection)
         _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
         return
     if segment.options:
@@ -52,13 +53,13 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
     if subflow.phase is Phase.PRE_ESTABLISHED:
         joining.on_fourth_ack(connection, subflow)
     if segment.length and subflow.alive:
-        _drain(connection, now, subflow, bare=dss is None and not segment.options)
+        _drain(connection, now, subflow)
 
 
-def _is_stripped(subflow: Subflow, segment: Segment) -> bool:
+def _is_stripped(subflow: Subflow) -> bool:
     """Return whether the first ACK of our data shows that the path removes DSS (RFC 8684, 3.7)."""
     sender = subflow.tcp.sender
-    return not subflow.proven and not segment.options and min(sender.snd_una, sender.stop) > 1
+    return not subflow.proven and subflow.bare and min(sender.snd_una, sender.stop) > 1
 
 
 def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
@@ -174,7 +175,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
         joining.on_repeated_ack(subflow, segment)
 
 
-def _drain(connection: Connection, now: Nanos, subflow: Subflow, bare: bool) -> None:
+def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Move the subflow's octets to their places in the stream, as far as mappings tell them."""
     waiting = subflow.collect()
     while waiting > 0:
@@ -185,7 +186,8 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow, bare: bool) -> 
                 waiting -= resume - subflow.consumed
                 subflow.take(resume - subflow.consumed)  # never acknowledged; it comes again
                 continue
-            if bare or connection.receiver.rcv_nxt == 1 or waiting > connection.receiver.capacity:
+            full = waiting > connection.receiver.capacity
+            if subflow.bare or connection.receiver.rcv_nxt == 1 or full:
                 _on_unmapped(connection, now, subflow)
             break
         if connection.checksum and waiting < mapping.length:
@@ -224,6 +226,12 @@ def _on_unmapped(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Payload without a mapping: fall back, or give the subflow up (RFC 8684, 3.7)."""
     connection.counters.dss_fallback += 1
     _go_plain(connection, now, subflow, "data without a mapping")
+
+
+def on_silence(connection: Connection, now: Nanos) -> None:
+    """The only subflow delivers, but no Data ACK comes back: the path removes it (RFC 8684, 3.7)."""
+    connection.infinite_due = True
+    _go_plain(connection, now, connection.subflows[0], "acknowledged data gets no Data ACK")
 
 
 def _go_plain(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:

@@ -20,7 +20,7 @@ from plait.wire.mptcp.dss import (
     Dss,
 )
 from plait.wire.mptcp.mp_capable import MpCapableData
-from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
+from plait.wire.segment import ABSENT, ACK, FIN, RST, SYN, Segment
 from plait.wire.seq import wrap32, wrap64
 
 if TYPE_CHECKING:
@@ -128,12 +128,16 @@ def _queue(connection: Connection, grant: Grant) -> None:
         _map(connection, subflow, run, pieces)
     elif connection.infinite_due:
         connection.infinite_due = False
-        connection.counters.infinite_map_tx += 1
-        dsn = wrap64(start, connection.keys.local_idsn)
-        run.dss = Dss(
-            MAPPING | DSN_8, 0, dsn, wrap32(ssn, 0), 0, 0 if connection.checksum else NO_CHECKSUM
-        )
+        run.dss = _infinite(connection, start, ssn)
     sender.queue(run)
+
+
+def _infinite(connection: Connection, dsn: Octets, ssn: Octets) -> Dss:
+    """Return the last mapping of a connection: all that follows is plain TCP (RFC 8684, 3.7)."""
+    connection.counters.infinite_map_tx += 1
+    checksum = 0 if connection.checksum else NO_CHECKSUM
+    number = wrap64(dsn, connection.keys.local_idsn)
+    return Dss(MAPPING | DSN_8, 0, number, wrap32(ssn, 0), 0, checksum)
 
 
 def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> None:
@@ -186,6 +190,9 @@ def _data_fin(connection: Connection) -> Dss:
 
 def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> None:
     """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
+    if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
+        stop = connection.sender.buffer.stop  # no data was left to carry it
+        segment.dss = _infinite(connection, stop, subflow.tcp.sender.stop)
     if connection.mode is Mode.TCP or segment.flags & (SYN | RST):
         return
     if subflow.phase is Phase.PRE_ESTABLISHED:

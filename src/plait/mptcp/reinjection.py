@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plait.mptcp import fallback
 from plait.mptcp.state import Mode
 from plait.tcp.receiver import NEVER
+
+PATIENCE = 2
+"""Data-level time-outs before the only subflow, silent about the data level, means TCP."""
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -52,7 +56,28 @@ def arm(connection: Connection, now: Nanos) -> None:
     elif connection.data_rto_at == NEVER:
         rtos = [subflow.tcp.sender.rtt.rto for subflow in connection.subflows if subflow.can_send]
         if rtos:
-            connection.data_rto_at = now + max(rtos)
+            connection.data_rto_at = now + (max(rtos) << connection.data_tries)
+
+
+def is_silent(connection: Connection) -> bool:
+    """Return whether the only subflow acknowledged all it sent and says nothing of the stream."""
+    first = connection.subflows[0]
+    return (
+        first.bare
+        and connection.sender.snd_una < connection.sender.snd_nxt
+        and min(first.tcp.sender.snd_una, first.tcp.sender.stop) == first.tcp.sender.stop
+        and fallback.in_step(connection)
+    )
+
+
+def patient(connection: Connection) -> bool:
+    """Return whether to wait once more, since data sent again could not be told from new data.
+
+    A peer that fell back, or sits behind a box that removes its Data ACKs, takes it for new.
+    """
+    connection.data_rto_at = NEVER
+    connection.data_tries += 1
+    return connection.data_tries < PATIENCE
 
 
 def on_data_timeout(connection: Connection) -> None:

@@ -56,6 +56,9 @@ class Subflow:
         self.proven = False
         """A DSS arrived on it."""
 
+        self.bare = False
+        """The last segment had no option for us."""
+
         self.last_dss: Dss | None = None
         """The option whose mapping was declared last: offload repeats it on many packets."""
 

@@ -59,11 +59,10 @@ def make_settings(values: Mapping[str, Any], base: Settings | None = None) -> Se
     return Settings(**(chosen | _options(values, known)))
 
 
-def make_box(clock: Clock, seed: Seed, name: str, spec: MiddleboxSpec) -> Box:
+def make_box(clock: Clock, name: str, spec: MiddleboxSpec) -> Box:
     """Return a middlebox on a node.  Raises UsageError that begins with the key at fault.
 
-    The arguments of its class are its options, but for a `Random`, which it is given, and
-    `addresses` are those it stands for.
+    The arguments of its class are its options; it stands for the addresses among them.
     """
     try:
         kind = middleboxes.find(spec.kind)
@@ -71,13 +70,11 @@ def make_box(clock: Clock, seed: Seed, name: str, spec: MiddleboxSpec) -> Box:
         raise UsageError(f"kind: {error}") from error
     parameters = inspect.signature(kind).parameters.values()
     known = {one.name: str(one.annotation).removesuffix(" | None") for one in parameters}
-    options = _options(
-        spec.options, {name: kind for name, kind in known.items() if kind != "Random"}
-    )
-    addresses = options.get("addresses", ())
-    for parameter, annotation in known.items():
-        if annotation == "Random":
-            options[parameter] = seed.random(f"middlebox/{name}")
+    options = _options(spec.options, known)
+    for one in parameters:
+        if one.default is one.empty and one.name not in options:
+            raise UsageError(f"{one.name}: is missing")
+    addresses = [value for value in options.values() if isinstance(value, IpAddress)]
     return Box(clock, name, kind(**options), addresses)
 
 
@@ -104,8 +101,8 @@ def _checked(key: str, kind: str, value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise UsageError(f"{key}: must be a number of milliseconds, not {value!r}")
         return nanos(value)
-    if "IpAddress" in kind:
-        return tuple(parse_address(key, text) for text in _list(value))
+    if kind == "IpAddress":
+        return parse_address(key, value)
     if kind == "float" and type(value) is int:
         value = float(value)
     wanted = _TYPES.get(kind)
@@ -114,10 +111,6 @@ def _checked(key: str, kind: str, value: Any) -> Any:
     if wanted is int and value < 0:
         raise UsageError(f"{key}: must not be negative: {value}")
     return value
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def parse_address(key: str, text: Any) -> IpAddress:

@@ -81,7 +81,7 @@ class World:
             self._add(f"routers.{name}", Router(name, router.salt))
         for name, spec in scenario.middleboxes.items():
             where = f"middleboxes.{name}"
-            box = naming(where, make_box, self.clock, self.seed, name, spec)
+            box = naming(where, make_box, self.clock, name, spec)
             self._add(where, box)
 
     def _add(self, where: str, node: Node) -> None:

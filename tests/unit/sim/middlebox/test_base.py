@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any, Final
+
 import pytest
 from support.boxes import FLOW, segment, stream, through
 from support.world import NEAR
@@ -7,7 +9,7 @@ from support.world import NEAR
 from plait.sim.middlebox import Middlebox, Transparent, middleboxes
 from plait.sim.packet import Opaque, Packet, too_big
 
-NEEDS = {
+NEEDS: Final[dict[str, dict[str, Any]]] = {
     "alg": {"find": "a", "replace": "bb"},
     "nat": {"address": NEAR[1]},
     "strict-nat": {"address": NEAR[1]},

@@ -12,7 +12,8 @@ from plait.wire.segment import ACK, FIN, RST, SYN
 
 def test_both_directions_name_one_connection() -> None:
     back = FLOW[4:8] + FLOW[:4] + FLOW[10:] + FLOW[8:10]
-    assert connection_of(segment(), True) == connection_of(segment(flow=back), False) == FLOW
+    assert connection_of(segment(), outbound=True) == FLOW
+    assert connection_of(segment(flow=back), outbound=False) == FLOW
 
 
 def test_a_wrong_direction_is_told() -> None:
