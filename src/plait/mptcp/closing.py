@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
+from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
@@ -106,22 +107,21 @@ def _send_data_fin(connection: Connection, now: Nanos) -> None:
     if not active:
         connection.data_fin_at = NEVER
         return
-    if connection.data_fin_tries >= connection.settings.data_fin_tries:
+    if connection.data_fin_tries >= connection.settings.data_retries:
         abandon(connection, now)
         return
     for subflow in active:
         subflow.data_fin_due = True
-    rto = max(subflow.tcp.sender.rtt.rto for subflow in active)
-    connection.data_fin_at = now + (rto << min(connection.data_fin_tries, 6))
+    tries = min(connection.data_fin_tries, MAX_BACKOFF)
+    connection.data_fin_at = now + max(sub.tcp.sender.rtt.backed_off(tries) for sub in active)
     connection.data_fin_tries += 1
 
 
 def abandon(connection: Connection, now: Nanos) -> None:
-    """Give up a peer that answers no more."""
+    """Give up a peer that answers no more, at the data level or at all."""
+    fastclose(connection)
     for subflow in connection.subflows:
-        if subflow.alive:
-            subflow.tcp.abort()
-            connection.on_subflow_ended(now, subflow)
+        connection.on_subflow_ended(now, subflow)
     connection.fail(Failure.TIMED_OUT)
 
 

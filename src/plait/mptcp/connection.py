@@ -123,7 +123,7 @@ class Connection:
         self.data_fin_tries = 0
         self.data_rto_at: Nanos = NEVER
         self.data_tries = 0
-        """Data-level time-outs of the only subflow without an answer at that level."""
+        """Data-level time-outs in a row without an answer at that level."""
 
         self.lonely_until: Nanos = NEVER
         """When a connection without subflows is given up."""
@@ -185,7 +185,6 @@ class Connection:
         self.addresses = AddressBook(path.local, path.remote)
         if offer is not None and self.mode is Mode.MPTCP:
             subflow.tcp.syn_options = (handshake.answer(self, offer),)
-            subflow.tcp.syn_option_tries = self.settings.mptcp_syn_tries
         subflow.tcp.accept(now, syn)
         return subflow
 
@@ -269,8 +268,7 @@ class Connection:
         tcp = subflow.tcp
         opening = subflow.phase is Phase.OPENING
         subflow.signal_budget = SIGNALS_IN_A_ROW
-        if self.mode is Mode.TCP:
-            tcp.receiver.window = self.receiver.told
+        self._prepare(subflow, segment)
         accepted = tcp.receive(now, segment)
         if tcp.failure is not None:
             if accepted and subflow.alive:
@@ -292,6 +290,13 @@ class Connection:
         elif tcp.state is TcpState.CLOSED:
             self.on_subflow_ended(now, subflow)
         closing.settle(self, now)
+
+    def _prepare(self, subflow: Subflow, segment: Segment) -> None:
+        """Tell TCP what it cannot know: the stream's window, and what a repeated SYN offers."""
+        if self.mode is Mode.TCP:
+            subflow.tcp.receiver.window = self.receiver.told
+        elif subflow.first and subflow.phase is Phase.OPENING and not self.initiator:
+            handshake.on_repeated_syn(subflow, segment)
 
     def _on_opened(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
         """The TCP handshake of a subflow is complete; look at the MPTCP one."""
@@ -473,6 +478,8 @@ class Connection:
         """Delivered data has no Data ACK: send it again, or give Multipath TCP up."""
         if not reinjection.is_silent(self):
             reinjection.on_data_timeout(self)
+            if self.data_tries > self.settings.data_retries:
+                closing.abandon(self, now)
         elif not reinjection.patient(self):
             incoming.on_silence(self, now)
 

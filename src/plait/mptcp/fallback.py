@@ -45,6 +45,8 @@ def fall_back(connection: Connection, reason: str) -> None:
     connection.receive_offset = connection.receiver.reassembly.next - subflow.consumed
     connection.send_offset = connection.sender.snd_nxt - subflow.tcp.sender.stop
     connection.sender.reinject.clear()
+    connection.addresses.announcements.clear()
+    connection.data_fin_at = NEVER
     if not connection.receiver.ended:
         connection.receiver.fin_at = -1  # from now on a FIN tells it
     _drop_joins(connection)

@@ -22,7 +22,7 @@ from plait.wire.mptcp.mp_capable import (
     MpCapableSyn,
     MpCapableSynAck,
 )
-from plait.wire.segment import Segment
+from plait.wire.segment import ACK, SYN, Segment
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -53,6 +53,12 @@ def offered(segment: Segment) -> MpCapableSyn | None:
         return None
     flags = found[0].flags
     return found[0] if flags & HMAC_SHA256 and not flags & EXTENSIBILITY else None
+
+
+def on_repeated_syn(subflow: Subflow, segment: Segment) -> None:
+    """Answer a SYN without the option in kind: a box drops what carries it (RFC 8684, 3.9.3)."""
+    if segment.flags & (SYN | ACK) == SYN and offered(segment) is None:
+        subflow.tcp.syn_options = ()
 
 
 def answer(connection: Connection, syn: MpCapableSyn) -> MpCapableSynAck:

@@ -44,9 +44,12 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
     if dss is not None:
         subflow.proven = True
         _on_dss(connection, now, subflow, segment, dss)
-    elif _is_stripped(subflow) or (segment.flags & FIN and reinjection.is_silent(connection)):
-        connection.infinite_due = fallback.in_step(connection)
+    elif _is_stripped(subflow):
+        connection.infinite_due = fallback.possible(connection)
         _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
+        return
+    elif segment.flags & FIN and reinjection.is_silent(connection):
+        on_silence(connection, now)
         return
     if segment.options:
         _on_options(connection, now, subflow, segment)
@@ -229,9 +232,10 @@ def _on_unmapped(connection: Connection, now: Nanos, subflow: Subflow) -> None:
 
 
 def on_silence(connection: Connection, now: Nanos) -> None:
-    """The only subflow delivers, but no Data ACK comes back: the path removes it (RFC 8684, 3.7)."""
+    """The only subflow delivers but brings no Data ACK: the path removes it (RFC 8684, 3.7)."""
     connection.infinite_due = True
-    _go_plain(connection, now, connection.subflows[0], "acknowledged data gets no Data ACK")
+    fallback.fall_back(connection, "acknowledged data gets no Data ACK")
+    _on_plain(connection, now, connection.subflows[0])
 
 
 def _go_plain(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:
@@ -260,6 +264,7 @@ def _on_corrupt(
         subflow.tcp.abort((fail, MpTcprst(MIDDLEBOX_INTERFERENCE)))
         connection.on_subflow_ended(now, subflow)
         return False
+    connection.receiver.fin_at = -1  # nothing the peer said of what follows is trusted
     _deliver(connection, mapping.dsn, pieces, mapping.length)
     connection.send_fail(subflow, fail)
     fallback.fall_back(connection, "a DSS checksum failed")

@@ -12,6 +12,9 @@ from plait.mptcp import fallback
 from plait.mptcp.state import Mode
 from plait.tcp.receiver import NEVER
 
+MAX_BACKOFF = 6
+"""Doublings of data-level time-outs."""
+
 PATIENCE = 2
 """Data-level time-outs before the only subflow, silent about the data level, means TCP."""
 
@@ -54,20 +57,21 @@ def arm(connection: Connection, now: Nanos) -> None:
     if connection.mode is Mode.TCP or sender.snd_una >= sender.snd_nxt:
         connection.data_rto_at = NEVER
     elif connection.data_rto_at == NEVER:
-        rtos = [subflow.tcp.sender.rtt.rto for subflow in connection.subflows if subflow.can_send]
-        if rtos:
-            connection.data_rto_at = now + (max(rtos) << connection.data_tries)
+        tries = min(connection.data_tries, MAX_BACKOFF)
+        carriers = [subflow for subflow in connection.subflows if subflow.can_send]
+        if carriers:
+            rto = max(subflow.tcp.sender.rtt.backed_off(tries) for subflow in carriers)
+            connection.data_rto_at = now + rto
 
 
 def is_silent(connection: Connection) -> bool:
-    """Return whether the only subflow acknowledged all it sent and says nothing of the stream."""
+    """Return whether the only subflow acknowledged data and says nothing of the stream."""
     first = connection.subflows[0]
-    return (
-        first.bare
-        and connection.sender.snd_una < connection.sender.snd_nxt
-        and min(first.tcp.sender.snd_una, first.tcp.sender.stop) == first.tcp.sender.stop
-        and fallback.in_step(connection)
-    )
+    if not first.bare or not fallback.in_step(connection):
+        return False
+    sender = first.tcp.sender
+    left = sender.stop - min(sender.snd_una, sender.stop)
+    return connection.sender.snd_una < connection.sender.snd_nxt - left
 
 
 def patient(connection: Connection) -> bool:
@@ -96,4 +100,5 @@ def on_data_timeout(connection: Connection) -> None:
                 return
             if run.dsn > head:
                 stop = min(stop, run.dsn)
+    connection.data_tries += 1
     _reinject(connection, head, stop)

@@ -38,8 +38,9 @@ class ConnectionSettings:
     add_addr_tries: int = 4
     """Transmissions of an ADD_ADDR that is not echoed (Linux sends as many)."""
 
-    data_fin_tries: int = 15
-    """Transmissions of a DATA_FIN before a connection is given up: about two minutes."""
+    data_retries: int = 15
+    """Transmissions of a DATA_FIN, or of data that subflows deliver in vain, before a connection is
+    given up: about two minutes."""
 
     no_subflow_timeout: Nanos = 30 * SECOND
     """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""

@@ -163,8 +163,16 @@ class HostSpec:
     routes: tuple[RouteSpec, ...] = ()
     """Where packets leave by another link than that of their source."""
 
+    coalesce_ms: float = 0.0
+    """How long an arriving segment may wait for others, as where interrupts are moderated: long
+    simulations of fast links take half the time, round trips are longer by as much."""
+
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of `plait.host.settings.Settings`, times in milliseconds as `NAME_ms`."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        _not_negative(self, "coalesce_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,8 @@ class Station(Node):
         unrouted: Packets from or to an address that is not up.
         sinks: What takes cross traffic, by flow.
         clock: The time.
+        coalesce: Nanoseconds that an arriving segment may wait for others, as in adapters that
+            moderate interrupts.
     """
 
     def __init__(self, clock: Clock, name: str, settings: Settings, entropy: bytes) -> None:
@@ -89,6 +91,7 @@ class Station(Node):
         self.unrouted = 0
         self.sinks: dict[bytes, Callable[[Opaque], None]] = {}
         self.clock = clock
+        self.coalesce: Nanos = 0
         self._timer = Timer(clock, self._on_timer)
         self._interfaces: dict[bytes, Link] = {}
         self._present: dict[bytes, Link] = {}
@@ -133,7 +136,10 @@ class Station(Node):
             self.unrouted += 1
         elif isinstance(packet, Segment):
             self._inbox.append(packet)
-            self.owe()
+            if not self.coalesce:
+                self.owe()
+            elif len(self._inbox) == 1:
+                self.clock.call_at(now + self.coalesce, self._on_held)
         elif isinstance(packet, IcmpError):
             self._on_error(now, packet)
         elif packet.content:
@@ -223,6 +229,9 @@ class Station(Node):
             self._timer.arm(soonest)
         else:
             self._timer.cancel()
+
+    def _on_held(self, _: None) -> None:
+        self.owe()
 
     def _on_timer(self) -> None:
         self._timer_due = True

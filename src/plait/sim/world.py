@@ -76,7 +76,9 @@ class World:
             settings = naming(f"hosts.{name}.settings", make_settings, host.settings)
             self.settings[name] = settings
             entropy = self.seed.octets(f"host/{name}")
-            self._add(f"hosts.{name}", Station(self.clock, name, settings, entropy))
+            station = Station(self.clock, name, settings, entropy)
+            station.coalesce = nanos(host.coalesce_ms)
+            self._add(f"hosts.{name}", station)
         for name, router in scenario.routers.items():
             self._add(f"routers.{name}", Router(name, router.salt))
         for name, spec in scenario.middleboxes.items():

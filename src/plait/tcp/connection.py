@@ -16,7 +16,7 @@ from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
 from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, State
 from plait.tcp.timestamps import Timestamps
-from plait.units import MILLISECOND, Nanos, Octets
+from plait.units import SECOND, Nanos, Octets
 from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
 from plait.wire.seq import unwrap32, wrap32
 from plait.wire.tcp_options import Option
@@ -24,8 +24,11 @@ from plait.wire.tcp_options import Option
 TIMESTAMPS_ROOM = 12
 """Octets of the timestamps option with its padding."""
 
-CHALLENGE_GAP = 5 * MILLISECOND
-"""Least time between two answers to segments that should not be there (RFC 5961, 7)."""
+CHALLENGE_GAP = SECOND // 2
+"""Least time between two answers to segments that should not be there (RFC 5961, 7).
+
+Two hosts whose numbers a box has set apart would answer each other for ever at a shorter one.
+"""
 
 
 class Failure(Enum):

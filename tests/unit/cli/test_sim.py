@@ -86,7 +86,7 @@ def test_a_plot(file: Path, tmp_path: Path) -> None:
 
 
 IMPOSSIBLE = {
-    "a key": (["--set", "links.l.colour=red"], "two.toml: links.l.colour: unknown key"),
+    "a key": (["--set", "links.l.color=red"], "two.toml: links.l.color: unknown key"),
     "a rate": (["--set", "links.l.rate_mbit=-1"], "two.toml: links.l.rate_mbit must be more"),
     "a topology": (["--set", "flows.f.source=x"], "two.toml: flows.f: source: there is no host"),
     "a change": (["--set", "nonsense"], "two.toml: 'nonsense' is not KEY=VALUE"),

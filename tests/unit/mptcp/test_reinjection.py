@@ -8,7 +8,7 @@ import pytest
 from support.script import HOST, HOST_2, UNCHECKED, Flow, MpPeer, payload
 from support.world import NEAR, World
 
-from plait.host.events import SubflowDown
+from plait.host.events import LossReason, SubflowDown
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.segment import ACK, RST, Segment
 
@@ -142,3 +142,17 @@ def test_unanswered_data_acks_do_not_multiply() -> None:
     peer.first.send(ACK, dss=peer.ack())
     sent = peer.script.wait(60 * SECOND)
     assert len(sent) < 100
+
+
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-04")
+def test_data_that_subflows_deliver_in_vain_is_given_up_in_the_end() -> None:
+    peer = MpPeer(UNCHECKED)
+    flows = (peer.first, peer.join())
+    peer.script.write(2, b"swallowed")
+    for _ in range(2000):
+        peer.script.wait(100 * MILLISECOND)
+        for flow in flows:
+            flow.send(dss=peer.ack())
+    assert peer.script.endings() == [LossReason.TIMED_OUT]
+    copies = [one for flow in flows for one in flow.sent if one.length]
+    assert 10 <= len(copies) <= 20

@@ -39,10 +39,12 @@ def test_the_scenario_says_which_side_is_inside(inside: str, multipath: int) -> 
 
 
 def test_what_a_box_holds_back_leaves_when_its_time_has_come() -> None:
-    simulation = Simulation(decode(table("coalescer", hold_ms=3, limit=3000)))
-    flow = simulation.run()["flows"]["f"]
-    assert flow["intact"]
-    assert flow["delivered"] == 300_000
+    made = table("coalescer", hold_ms=3, limit=1400, direction="outbound")
+    made["links"]["near"]["mtu"] = 700
+    result = Simulation(decode(made)).run()
+    assert result["flows"]["f"]["intact"]
+    assert result["flows"]["f"]["delivered"] == 300_000
+    assert result["links"]["far/forth"]["packets"] < result["links"]["near/forth"]["packets"] * 0.7
 
 
 def test_a_box_stands_for_the_addresses_it_is_given() -> None:

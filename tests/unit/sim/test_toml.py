@@ -160,7 +160,7 @@ def test_changes(change: str, holds: Any, tmp_path: Path) -> None:
 
 WRONG = {
     "no TOML": ("title = ", "scenario.toml: Invalid value"),
-    "unknown key": ("colour = 1", "scenario.toml: colour: unknown key"),
+    "unknown key": ("color = 1", "scenario.toml: color: unknown key"),
     "unknown key of a link": ("links.one.speed = 1", ".toml: links.one.speed: unknown key"),
     "unknown key back": ("links.one.back.speed = 1", ".toml: links.one.back.speed: unknown key"),
     "unknown key in a list": (

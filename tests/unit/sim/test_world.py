@@ -173,6 +173,17 @@ def test_a_path_mtu_is_told_by_the_router() -> None:
     assert result["hosts"]["a"]["icmp_errors"] > 0
 
 
+def test_a_host_may_wait_for_more_segments() -> None:
+    flow = {"source": "a", "destination": "b", "kind": "requests", "answer_octets": 100}
+    rest = {"think_ms": 100, "settings": {"mptcp": False}}
+    hosts = table()["hosts"]
+    hosts["a"]["coalesce_ms"] = hosts["b"]["coalesce_ms"] = 4
+    times = run(decode(table(hosts=hosts, flows={"f": flow | rest})))["flows"]["f"]["answers"][
+        "times_ms"
+    ]
+    assert times[1] == pytest.approx(28, abs=2)
+
+
 def test_an_unreachable_host_is_refused_at_once() -> None:
     simulation = Simulation(decode(table()))
     router = simulation.world.nodes["r"]
@@ -183,3 +194,14 @@ def test_an_unreachable_host_is_refused_at_once() -> None:
     result = simulation.run()
     assert result["routers"]["r"]["unrouted"] == 1
     assert result["flows"]["f"]["connections"]["lost"] == {"connection refused": 1}
+
+
+def test_ipv6_works_alike() -> None:
+    hosts = {
+        "a": {"addresses": {"one": "fd00:1::1", "two": "fd00:2::1"}},
+        "b": {"addresses": {"core": "fd00:9::1"}},
+    }
+    result = run(decode(table(hosts=hosts, serialize=True)))
+    assert result["flows"]["f"]["intact"]
+    assert set(subflows(result)) == {"fd00:1::1 > fd00:9::1", "fd00:2::1 > fd00:9::1"}
+    assert result["flows"]["f"]["goodput"] > 4e6

@@ -6,8 +6,9 @@ import pytest
 from support.script import PLAIN, TcpPeer, payload, resets
 
 from plait.host.events import LossReason
+from plait.tcp.connection import CHALLENGE_GAP
 from plait.tcp.state import State
-from plait.units import MILLISECOND, SECOND
+from plait.units import SECOND
 from plait.wire.segment import ACK, FIN, RST, SYN
 
 
@@ -150,7 +151,7 @@ def test_challenges_are_rationed() -> None:
     peer = TcpPeer()
     answers = [peer.flow.send(RST, seq=9) for _ in range(10)]
     assert sum(map(len, answers)) == 1
-    peer.script.wait(5 * MILLISECOND)
+    peer.script.wait(CHALLENGE_GAP)
     assert len(peer.flow.send(RST, seq=9)) == 1
 
 
