@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp import fallback
+from plait.mptcp import fallback, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.tcp.connection import Failure
@@ -106,6 +106,11 @@ def _send_data_fin(connection: Connection, now: Nanos) -> None:
     active = [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
     if not active:
         connection.data_fin_at = NEVER
+        return
+    if connection.data_fin_tries >= reinjection.PATIENCE and reinjection.is_bare(connection):
+        connection.infinite_due = True
+        fallback.fall_back(connection, "the DATA_FIN gets no Data ACK")
+        connection.subflows[0].tcp.close()
         return
     if connection.data_fin_tries >= connection.settings.data_retries:
         abandon(connection, now)

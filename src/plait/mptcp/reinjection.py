@@ -64,12 +64,16 @@ def arm(connection: Connection, now: Nanos) -> None:
             connection.data_rto_at = now + rto
 
 
+def is_bare(connection: Connection) -> bool:
+    """Return whether the peer's options vanish on the only subflow there ever was."""
+    return connection.subflows[0].bare and fallback.in_step(connection)
+
+
 def is_silent(connection: Connection) -> bool:
     """Return whether the only subflow acknowledged data and says nothing of the stream."""
-    first = connection.subflows[0]
-    if not first.bare or not fallback.in_step(connection):
+    if not is_bare(connection):
         return False
-    sender = first.tcp.sender
+    sender = connection.subflows[0].tcp.sender
     left = sender.stop - min(sender.snd_una, sender.stop)
     return connection.sender.snd_una < connection.sender.snd_nxt - left
 

@@ -124,10 +124,16 @@ def hostile_dss(peer: MpPeer, shape: Shape) -> Dss:
     )
 
 
+def open_ids(peer: MpPeer) -> list[int]:
+    """Return the connections whose end was not told yet."""
+    entries = peer.script.host._connections.by_id.values()
+    return [entry.connection_id for entry in entries if not entry.closed_told]
+
+
 def call(peer: MpPeer, what: str) -> None:
     """Have the application do something, if the connection still exists."""
     host, now, known = peer.script.host, peer.script.now, peer.id
-    if not what or host.at_end(known):
+    if not what or known not in open_ids(peer):
         return
     if what == "write":
         host.write(now, known, bytes(3000))
@@ -171,9 +177,8 @@ def test_no_sequence_of_segments_and_calls_breaks_a_host(
     flows = [peer.first, peer.join(), peer.script.flow(local_port=7)]
     for blow in storm:
         attack(peer, flows[blow.flow], blow)
-    for entry in list(peer.script.host._connections.by_id.values()):
-        if not peer.script.host.at_end(entry.connection_id):
-            peer.script.host.abort(peer.script.now, entry.connection_id)
+    for connection_id in open_ids(peer):
+        peer.script.host.abort(peer.script.now, connection_id)
     peer.script.turn()
     peer.script.wait(10_000 * SECOND)
     known = peer.script.host._connections

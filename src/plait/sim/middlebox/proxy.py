@@ -12,6 +12,7 @@ from plait.sim.middlebox.flows import FlowTable, Numbering, sides
 from plait.sim.packet import copy_segment
 from plait.units import SECOND, Nanos, Octets
 from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
+from plait.wire.tcp_options import WindowScale
 
 _TRIES: Final = 8
 """Retransmissions without progress before the proxy gives its copies up."""
@@ -38,6 +39,12 @@ class _Direction:
         self.outbound = False
         self.resend_at: Nanos = 0
         self.tries = 0
+        self.shift = -1
+        """Scale of the windows that it tells, -1 if its SYN offered none."""
+
+        self.edge: Octets = 0
+        """Right edge of the receiver's window."""
+
         self.answer: Segment | None = None
         """The latest segment of the other direction, a model for acknowledgments."""
 
@@ -64,7 +71,8 @@ class EarlyAck(Middlebox):
 
         Args:
             after_octets: Payload octets of one direction that it leaves to the receiver.
-            buffer: Octets it answers for at one time; more wait for the receiver.
+            buffer: Octets it answers for at one time, within the receiver's window; more wait for
+                the receiver.
             resend: Time without progress after which it sends again, in nanoseconds.
             direction: Of the data: "both", "outbound" or "inbound".
         """
@@ -85,10 +93,13 @@ class EarlyAck(Middlebox):
             self._flows.forget(segment.flow)
         elif segment.flags & SYN:
             forth.next = forth.numbers.edge
+            shifts = [each.shift for each in segment.options if isinstance(each, WindowScale)]
+            forth.shift = shifts[0] if shifts else -1
         elif position == forth.next:
             forth.next += segment.length
             wanted = outbound in self._sides and forth.next - 1 > self._after
-            if wanted and segment.length and forth.held + segment.length <= self._buffer:
+            room = forth.held + segment.length <= self._buffer and forth.next <= forth.edge
+            if wanted and segment.length and room:
                 if not forth.copies:
                     forth.resend_at = now + self._resend
                 forth.copies.append(_Copy(segment, forth.next))
@@ -103,6 +114,9 @@ class EarlyAck(Middlebox):
             return
         back.answer = segment
         acked = back.numbers.position(segment.ack)
+        own = self._flows.at(segment.flow).shift
+        scaled = not segment.flags & SYN and min(own, back.shift) >= 0
+        back.edge = max(back.edge, acked + (segment.window << (own if scaled else 0)))
         while back.copies and back.copies[0].stop <= acked:
             back.held -= back.copies.popleft().segment.length
             back.resend_at = now + self._resend

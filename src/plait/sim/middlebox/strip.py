@@ -228,8 +228,8 @@ class StripLate(StripData):
 class DropUnknownSyn(Middlebox):
     """Drops SYNs that carry an option it does not know.
 
-    Firewalls with a list of what is allowed; rare in IMC'11.  RFC 8684, 3.9.3 sends plain SYNs after
-    some tries.
+    Firewalls with a list of what is allowed; rare in IMC'11.  After some tries hosts send SYNs
+    without it (RFC 8684, 3.9.3).
     """
 
     name: ClassVar[str] = "drop-unknown-syn"

@@ -76,3 +76,26 @@ def test_on_the_only_path_rst_is_the_end_with_an_error() -> None:
         (lost,) = end.heard(Lost)
         assert lost.reason in (LossReason.RESET, LossReason.TIMED_OUT)
     assert DATA.startswith(bytes(world.listener.received))
+
+
+@pytest.mark.rfc("5961", "7", "B5961-03")
+def test_hosts_that_were_set_apart_do_not_answer_each_other_for_ever() -> None:
+    world = World(near=ONE, whole=False)
+    box = FinInjector(after_octets=50_000, toward="inbound")
+    Place(world, box, ONE, world.initiator)
+    world.initiator.to_send = DATA
+    world.connect()
+    world.run(2 * SECOND)
+    before = sum(len(end.line.sent) for end in world.ends)
+    world.run(60 * SECOND)
+    assert sum(len(end.line.sent) for end in world.ends) - before < 300
+
+
+@pytest.mark.parametrize("toward", ["both", "outbound", "inbound"])
+def test_a_connection_that_falls_back_while_it_closes_comes_to_rest(toward: str) -> None:
+    world = World(near=ONE, whole=False)
+    Place(world, FinInjector(toward=toward), ONE, world.initiator)
+    world.initiator.to_send = world.listener.to_send = b"a"
+    world.connect()
+    world.run(3600 * SECOND)
+    assert all(end.empty for end in world.ends)

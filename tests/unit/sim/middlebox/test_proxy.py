@@ -60,6 +60,16 @@ def test_it_begins_late_and_answers_for_no_more_than_it_holds() -> None:
     assert acks(box, segment(120, b"data")) == [124]
 
 
+def test_it_answers_for_no_more_than_the_receiver_takes() -> None:
+    box = EarlyAck()
+    box.process(0, segment(99, flags=SYN), outbound=True)
+    small = segment(500, flow=BACK_FLOW, ack=100)
+    small.window = 6
+    box.process(0, small, outbound=False)
+    assert acks(box, segment(100, b"data")) == [104]
+    assert acks(box, segment(104, b"data")) == []
+
+
 def test_it_sends_again_until_the_receiver_has_it() -> None:
     box = opened(EarlyAck(resend=10))
     first = segment(100, b"data")

@@ -152,6 +152,38 @@ def test_on_the_only_subflow_it_means_tcp(make: Make, checksum: bool) -> None:
     assert outcome.answered == BACK
 
 
+TINY = Settings(receive_buffer=20_000)
+
+ONE_WAY: dict[str, tuple[Make, bytes, bytes]] = {
+    "only ACKs come back": (
+        partial(StripLate, after_octets=20_000, direction="inbound"),
+        DATA,
+        b"",
+    ),
+    "the peer fell back": (
+        partial(StripLate, after_octets=20_000, direction="outbound", pure_acks=False),
+        DATA,
+        b"",
+    ),
+    "one octet each": (partial(StripData, direction="inbound"), b"a", b"b"),
+    "nothing to say, inbound": (partial(StripData, direction="inbound"), b"", b""),
+    "nothing to say, outbound": (partial(StripData, direction="outbound"), b"", b""),
+    "SYN/ACK dropped": (partial(DropUnknownSyn, direction="inbound"), DATA, BACK),
+}
+
+
+@pytest.mark.rfc("8684", "3.7", "M8684-3.7-06")
+@pytest.mark.rfc("8684", "3.7", "M8684-3.7-13")
+@pytest.mark.parametrize(("make", "data", "back"), ONE_WAY.values(), ids=ONE_WAY.keys())
+@pytest.mark.parametrize("settings", [Settings(), TINY], ids=["", "small buffers"])
+def test_the_other_host_is_told(make: Make, data: bytes, back: bytes, settings: Settings) -> None:
+    """With nothing to send, or nothing to hear, one host still falls back in time and ends."""
+    outcome = through(make(), data, back, settings=settings)
+    assert outcome.received == data
+    assert outcome.answered == back
+    assert max(end.events[-1][0] for end in outcome.world.ends) < 20 * SECOND
+
+
 JOINS: dict[str, Make] = {
     "SYN": StripSyn,
     "SYN/ACK": StripSynAck,
