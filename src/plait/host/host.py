@@ -96,10 +96,11 @@ class Host:
         while self._dirty and len(out) < limit:
             entry = self._dirty.popleft()
             entry.dirty = False
-            segments = entry.connection.transmit(now, limit - len(out))
-            if segments:
-                out += segments
+            room = limit - len(out)
+            segments = entry.connection.transmit(now, room)
+            if len(segments) >= room:
                 self._touch(entry)
+            out += segments
             self._settle(now, entry)
         self.counters.out_segs += len(out)
         return out
@@ -407,6 +408,8 @@ class Host:
         if connection.state is State.CLOSED:
             self._forget_if_done(entry)
             return
+        if entry.dirty:
+            return  # the turn that is owed comes back here
         at = connection.next_timeout()
         if at != NEVER:
             self._deadlines.set(entry.connection_id, at)

@@ -48,7 +48,7 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         connection.infinite_due = fallback.possible(connection)
         _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
         return
-    elif segment.flags & FIN and reinjection.is_silent(connection):
+    elif segment.flags & FIN and _ends_plainly(connection, subflow):
         on_silence(connection, now)
         return
     if segment.options:
@@ -63,6 +63,12 @@ def _is_stripped(subflow: Subflow) -> bool:
     """Return whether the first ACK of our data shows that the path removes DSS (RFC 8684, 3.7)."""
     sender = subflow.tcp.sender
     return not subflow.proven and subflow.bare and min(sender.snd_una, sender.stop) > 1
+
+
+def _ends_plainly(connection: Connection, subflow: Subflow) -> bool:
+    """Return whether a FIN ends the stream: options vanish, or the peer fell back unheard."""
+    unproven = not subflow.proven and reinjection.is_bare(connection)
+    return unproven or reinjection.is_silent(connection)
 
 
 def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:

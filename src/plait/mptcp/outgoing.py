@@ -37,6 +37,9 @@ OPTION_SPACE: Final = 40
 
 def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
     """Grant data and return at most about `limit` segments."""
+    if _quiet(connection, now):
+        reinjection.arm(connection, now)
+        return []
     advertising.send_due(connection, now)
     out: list[Segment] = []
     for subflow in connection.subflows:
@@ -57,6 +60,23 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
                 connection.receiver.on_told(subflow.tcp.window)
             out += segments
     return out
+
+
+def _quiet(connection: Connection, now: Nanos) -> bool:
+    """Return whether nothing is to leave, as after most segments that need no answer at once."""
+    sender = connection.sender
+    if sender.buffer.stop > sender.snd_nxt or sender.reinject or sender.fin_queued:
+        return False
+    if connection.addresses.announcements:
+        return False
+    return not any(
+        subflow.tcp.busy
+        or subflow.signals
+        or subflow.data_fin_due
+        or subflow.farewell is not None
+        or subflow.join_ack_at <= now
+        for subflow in connection.subflows
+    )
 
 
 def _grant(connection: Connection, now: Nanos, limit: int) -> None:

@@ -152,6 +152,21 @@ class TcpConnection:
         """Return whether nothing more will happen, in order or not."""
         return self.state is State.CLOSED
 
+    @property
+    def busy(self) -> bool:
+        """Return whether `transmit` may have something to say."""
+        sender = self.sender
+        return (
+            self.receiver.ack_now
+            or self.syn_due
+            or self.fin_due
+            or self.probe_due
+            or self.reset_due is not None
+            or self.half_open is not None
+            or sender.stop > sender.snd_nxt
+            or bool(sender.scoreboard.lost)
+        )
+
     def update_mss(self) -> None:
         """Settle the payload of a full segment once the options in use are known."""
         room = (TIMESTAMPS_ROOM if self.timestamps.on else 0) + self.option_room

@@ -166,6 +166,7 @@ ONE_WAY: dict[str, tuple[Make, bytes, bytes]] = {
         b"",
     ),
     "one octet each": (partial(StripData, direction="inbound"), b"a", b"b"),
+    "all after the first octet": (partial(StripLate, after_octets=1), b"a", b""),
     "nothing to say, inbound": (partial(StripData, direction="inbound"), b"", b""),
     "nothing to say, outbound": (partial(StripData, direction="outbound"), b"", b""),
     "SYN/ACK dropped": (partial(DropUnknownSyn, direction="inbound"), DATA, BACK),
