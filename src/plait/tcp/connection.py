@@ -352,7 +352,7 @@ class TcpConnection:
         if self.state is State.CLOSED:
             return []
         if self.half_open is not None:
-            return [self._reset_half_open(now, self.half_open)]
+            return [self._reset_half_open(now, self.half_open), *self.transmit(now, limit - 1)]
         if self.syn_due:
             return [handshake.syn(self, now)]
         if self.state is State.SYN_SENT:
