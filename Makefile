@@ -66,11 +66,11 @@ $(STAMP): pyproject.toml constraints-dev.txt
 		echo "make: or a newer Python with pyenv, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints-dev.txt --editable '.[dev,fast]'
+		--constraint constraints-dev.txt --editable '.[dev,fast,plot]'
 	@touch $@
 
 $(NEWEST_STAMP): pyproject.toml constraints-dev.txt | $(STAMP)
 	$(NEWEST) -m venv $(NEWEST_VENV)
 	$(NEWEST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints-dev.txt --editable '.[dev,fast]'
+		--constraint constraints-dev.txt --editable '.[dev,fast,plot]'
 	@touch $@

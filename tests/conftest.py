@@ -8,7 +8,11 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 from pyroute2 import netns as namespaces
+
+settings.register_profile("plait", deadline=None)  # a loaded machine is not a failure
+settings.load_profile("plait")
 
 
 @pytest.fixture

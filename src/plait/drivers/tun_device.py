@@ -7,7 +7,8 @@ import fcntl
 import os
 import socket
 import struct
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +37,10 @@ _TUN_F_TSO_ECN: Final = 0x08
 _TSO: Final = _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6
 
 _IFA_F_NODAD: Final = 0x02
-"""Use an IPv6 address at once; linux/if_addr.h."""
+"""Use an IPv6 address without duplicate detection; linux/if_addr.h."""
+
+_LOCAL_TABLE: Final = 255
+"""RT_TABLE_LOCAL; linux/rtnetlink.h."""
 
 _QUEUE_PACKETS: Final = 10_000
 """txqueuelen: the kernel must not drop a window's worth of packets before they are read."""
@@ -47,6 +51,10 @@ _IPV6_QUIET: Final = {
     "addr_gen_mode": "1",
 }
 """No link-local address, hence neither duplicate detection nor router solicitations."""
+
+_ROUTE_SECONDS: Final = 0.005
+_ROUTE_LOOKS: Final = 400
+"""Two seconds in all; after that a repeated SYN has to do."""
 
 _T = TypeVar("_T")
 
@@ -110,6 +118,7 @@ class TunDevice:
             for interface in spec.peer:
                 if str(interface.ip) not in present:
                     self._add_address(route, index, interface)
+            _await_addresses(route, spec.peer)
 
     def _add_address(self, route: IPRoute, index: int, interface: IpInterface) -> None:
         _request(
@@ -135,6 +144,20 @@ class TunDevice:
                     address=str(interface.ip),
                     prefixlen=interface.network.prefixlen,
                 )
+
+
+def _await_addresses(route: IPRoute, peer: Sequence[IpInterface]) -> None:
+    """Wait until IPv6 addresses can be reached.
+
+    The kernel routes to them from a work queue, even without duplicate detection; what arrives
+    before is dropped.
+    """
+    wanted = {str(interface.ip) for interface in peer if interface.version == 6}
+    for _ in range(_ROUTE_LOOKS if wanted else 0):
+        routes = route.get_routes(family=socket.AF_INET6, table=_LOCAL_TABLE)
+        if wanted <= {entry.get_attr("RTA_DST") for entry in routes}:
+            return
+        time.sleep(_ROUTE_SECONDS)
 
 
 def _exists(name: str) -> bool:

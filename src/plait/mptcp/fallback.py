@@ -52,8 +52,9 @@ def fall_back(connection: Connection, reason: str) -> None:
     _drop_joins(connection)
     subflow.signals.clear()
     subflow.data_fin_due = False
-    subflow.tcp.option_room = 0
-    subflow.tcp.update_mss()
+    if not connection.infinite_due:  # the last mapping, too, needs room in its segments
+        subflow.tcp.option_room = 0
+        subflow.tcp.update_mss()
     for run in subflow.tcp.sender.runs:
         run.dss = None
         run.options = ()

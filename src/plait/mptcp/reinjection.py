@@ -65,8 +65,9 @@ def arm(connection: Connection, now: Nanos) -> None:
 
 
 def is_bare(connection: Connection) -> bool:
-    """Return whether the peer's options vanish on the only subflow there ever was."""
-    return connection.subflows[0].bare and fallback.in_step(connection)
+    """Return whether the only subflow there ever was brings no DSS: none yet, or no more."""
+    first = connection.subflows[0]
+    return (first.bare or not first.proven) and fallback.in_step(connection)
 
 
 def is_silent(connection: Connection) -> bool:

@@ -67,6 +67,16 @@ class Application:
         """The connection is gone: cleanly, or for a reason."""
 
 
+class Observer:
+    """Sees every segment that leaves a host or reaches it; the base class looks away."""
+
+    def on_sent(self, now: Nanos, segment: Segment) -> None:
+        """A segment leaves, whether or not its address is up."""
+
+    def on_received(self, now: Nanos, segment: Segment) -> None:
+        """A segment is about to be handed to the host."""
+
+
 class Station(Node):
     """A host with any number of addresses; packets leave by the interface of their source.
 
@@ -78,6 +88,7 @@ class Station(Node):
         unrouted: Packets from or to an address that is not up.
         sinks: What takes cross traffic, by flow.
         clock: The time.
+        observer: Who is told of every segment, if anyone.
         coalesce: Nanoseconds that an arriving segment may wait for others, as in adapters that
             moderate interrupts.
     """
@@ -91,6 +102,7 @@ class Station(Node):
         self.unrouted = 0
         self.sinks: dict[bytes, Callable[[Opaque], None]] = {}
         self.clock = clock
+        self.observer: Observer | None = None
         self.coalesce: Nanos = 0
         self._timer = Timer(clock, self._on_timer)
         self._interfaces: dict[bytes, Link] = {}
@@ -135,6 +147,8 @@ class Station(Node):
         if packet_destination(packet) not in self._present:
             self.unrouted += 1
         elif isinstance(packet, Segment):
+            if self.observer is not None:
+                self.observer.on_received(now, packet)
             self._inbox.append(packet)
             if not self.coalesce:
                 self.owe()
@@ -159,6 +173,8 @@ class Station(Node):
         """Let a packet leave by the interface of its source, unless a route says otherwise."""
         if self.tap is not None:
             self.record(self.clock.now, packet)
+        if self.observer is not None and isinstance(packet, Segment):
+            self.observer.on_sent(self.clock.now, packet)
         if packet_source(packet) in self._present:
             self.way(packet).send(packet)
         else:

@@ -246,8 +246,12 @@ class Sender:
         del self.runs[:done]
 
     def update_window(self, seq: Octets, ack: Octets, window: Octets) -> None:
-        """Take the peer's window unless the segment is old (RFC 9293, 3.10.7.4)."""
-        if self.snd_wl1 < seq or (self.snd_wl1 == seq and self.snd_wl2 <= ack):
+        """Take the peer's window unless the segment is old (RFC 9293, 3.10.7.4).
+
+        ACKs never go back, so they tell better than SEG.SEQ what is old: a retransmission may well
+        bring a new ACK, and a window that is less by what it acknowledges.
+        """
+        if self.snd_wl2 < ack or (self.snd_wl2 == ack and self.snd_wl1 <= seq):
             self.snd_wnd = window
             self.snd_wl1 = seq
             self.snd_wl2 = ack

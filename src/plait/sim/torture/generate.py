@@ -1,0 +1,259 @@
+"""From a seed to a case: what is drawn, and how likely it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+from plait.congestion import controllers
+from plait.pathing import path_managers
+from plait.scheduling import schedulers
+from plait.sim.scenario import EventSpec
+from plait.sim.seed import Seed
+from plait.sim.torture.case import (
+    INITIATOR,
+    LISTENER,
+    Case,
+    Fault,
+    PartyPlan,
+    PathPlan,
+    TalkPlan,
+    address,
+)
+from plait.units import MILLISECOND, SECOND
+
+_BUFFERS: Final = (700, 2000, 6000, 20_000, 65_535, 200_000, 1 << 20)
+_SIZES: Final = (0, 1, 100, 1500, 20_000, 100_000, 300_000)
+_MTUS: Final = {4: (400, 576, 1280, 1492), 6: (1280, 1400, 1492)}
+
+_STRIPPING: Final = ("strip-syn", "strip-syn-ack", "strip-data", "overwrite-options", "strip-late")
+
+
+def generate(seed: int) -> Case:
+    """Return the case of a seed, always the same."""
+    draw = Seed(seed).random("torture")
+    version = 4 if draw.random() < 0.7 else 6
+    paths = tuple(_path(draw) for _ in range(draw.choice((1, 2, 2, 2, 3))))
+    talks = tuple(_talk(draw) for _ in range(draw.choice((1, 1, 1, 2, 3))))
+    faults = [
+        *_settings(draw),
+        *_shapes(draw, len(paths), version),
+        *_boxes(draw, len(paths), version),
+        *_events(draw, len(paths), version),
+    ]
+    return Case(
+        seed=seed,
+        version=version,
+        paths=paths,
+        addresses=draw.choice((1, 1, 2)),
+        talks=talks,
+        faults=tuple(_with_checksums(faults, len(paths))),
+    )
+
+
+def _path(draw: Random) -> PathPlan:
+    rate = round(10 ** draw.uniform(0, 1.7), 1)
+    return PathPlan(
+        rate_mbit=rate,
+        delay_ms=round(10 ** draw.uniform(0, 2)),
+        queue_ms=draw.choice((30, 100, 300)) + round(60 / rate),
+    )
+
+
+def _talk(draw: Random) -> TalkPlan:
+    up, down = _party(draw), _party(draw)
+    if up.close_late and down.close_late:
+        down = _party(draw, may_be_late=False)
+    return TalkPlan(start=draw.randrange(SECOND), initiator=up, listener=down)
+
+
+def _party(draw: Random, *, may_be_late: bool = True) -> PartyPlan:
+    octets = draw.randint(0, draw.choice(_SIZES))
+    slow = draw.random() < 0.2
+    pause = draw.choice((0, 0, 0, 5, 50)) * MILLISECOND
+    write = draw.choice((100, 1400, 1 << 16))
+    if pause:
+        write = max(write, octets // 200)
+    return PartyPlan(
+        octets=octets,
+        write=write,
+        pause=pause,
+        read=draw.choice((500, 5000)) if slow else 1 << 24,
+        read_pause=draw.choice((10, 100)) * MILLISECOND if slow else 0,
+        close_late=may_be_late and draw.random() < 0.3,
+        abort_at=draw.randint(0, octets) if draw.random() < 0.05 else None,
+    )
+
+
+# ---- settings
+
+
+def _settings(draw: Random) -> list[Fault]:
+    faults = []
+    if draw.random() < 0.2:
+        faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), mptcp=False))
+    if draw.random() < 0.5:
+        faults.append(_setting("", checksum=False))
+    for name in ("timestamps", "sack", "nodelay"):
+        if draw.random() < 0.25:
+            faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), **{name: False}))
+    for name in ("receive_buffer", "send_buffer"):
+        for host in (INITIATOR, LISTENER):
+            if draw.random() < 0.4:
+                faults.append(_setting(host, **{name: draw.choice(_BUFFERS)}))
+    known = {
+        "congestion": controllers.names(),
+        "scheduler": schedulers.names(),
+        "path_manager": path_managers.names(),
+    }
+    for host in (INITIATOR, LISTENER):
+        for name, names in known.items():
+            if draw.random() < 0.4:
+                faults.append(_setting(host, **{name: draw.choice(sorted(names))}))
+    return faults
+
+
+def _setting(host: str, **values: Any) -> Fault:
+    return Fault(kind="settings", host=host, values=values)
+
+
+# ---- paths
+
+
+def _shapes(draw: Random, paths: int, version: int) -> list[Fault]:
+    makers: tuple[Callable[[], dict[str, Any]], ...] = (
+        lambda: {"loss": round(draw.uniform(0.001, 0.05), 4)},
+        lambda: {"loss_burst": (0.005, 0.3, 0.5, 0.0)},
+        lambda: {"loss_numbers": tuple(sorted(draw.sample(range(1, 40), draw.randint(1, 6))))},
+        lambda: {"jitter_ms": draw.choice((1, 10, 50))},
+        lambda: {"reorder": draw.choice((0.01, 0.1)), "reorder_ms": draw.choice((1, 5, 50))},
+        lambda: {"duplicate": draw.choice((0.01, 0.1, 0.5))},
+        lambda: {"corrupt": draw.choice((0.002, 0.02)), "corrupt_header": draw.random() < 0.5},
+        lambda: {"queue": draw.choice(("red", "codel"))},
+    )
+    faults = []
+    for path in range(paths):
+        for number in draw.sample(range(len(makers)), draw.choice((0, 0, 1, 1, 2, 3))):
+            values = makers[number]()
+            direction = draw.choice(("both", "forth", "back"))
+            faults.append(Fault(kind="shape", path=path, direction=direction, values=values))
+        if draw.random() < 0.15:
+            mtu = {"mtu": draw.choice(_MTUS[version])}
+            faults.append(Fault(kind="shape", path=path, values=mtu))
+    return _one_loss_each(faults)
+
+
+def _one_loss_each(faults: list[Fault]) -> list[Fault]:
+    """Leave out all but the first kind of loss on a path: they exclude each other."""
+    kept: list[Fault] = []
+    lossy = set()
+    for fault in faults:
+        if any(key.startswith("loss") for key in fault.values):
+            if fault.path in lossy:
+                continue
+            lossy.add(fault.path)
+        kept.append(fault)
+    return kept
+
+
+def _boxes(draw: Random, paths: int, version: int) -> list[Fault]:
+    faults = []
+    stripped = False
+    for path in range(paths):
+        if draw.random() >= 0.35:
+            continue
+        fault = _box(draw, path, version)
+        if fault.name in _STRIPPING and stripped:
+            continue
+        stripped = stripped or fault.name in _STRIPPING
+        faults.append(fault)
+    return faults
+
+
+def _box(draw: Random, path: int, version: int) -> Fault:
+    ways = draw.choice(("both", "outbound", "inbound"))
+    after = draw.randint(1, 60_000)
+    zoo: dict[str, dict[str, Any]] = {
+        "transparent": {},
+        "bleach-ecn": {"flags": draw.random() < 0.5},
+        "coalescer": {"limit": draw.choice((1460, 4000)), "hold_ms": 1, "direction": ways},
+        "splitter": {
+            "size": draw.choice((100, 536)),
+            "options": draw.choice(("all", "first")),
+            "direction": ways,
+        },
+        "isn-rewriter": {"seed": draw.randint(1, 99), "sack": draw.random() < 0.7},
+        "nat": {"address": address(version, 201 + path, 1)},
+        "strict-nat": {"address": address(version, 201 + path, 1)},
+        "firewall": {},
+        "strip-syn": {},
+        "strip-syn-ack": {},
+        "strip-data": {"direction": ways},
+        "strip-late": {"after_octets": after, "direction": ways},
+        "overwrite-options": {"filler": draw.choice(("nop", "eol")), "direction": ways},
+        "strip-timestamps": {"syn": draw.random() < 0.7},
+        "window-rewriter": {"most": draw.choice((3000, 20_000)), "direction": ways},
+        "hold-behind-hole": {"direction": ways},
+        "drop-unseen-acks": {},
+        "drop-unknown-syn": {"reset": draw.random() < 0.3},
+        "rst-injector": {"after_octets": after, "toward": ways},
+        "corrupter": {"offset": after, "length": draw.randint(1, 50)},
+    }
+    name = draw.choice(list(zoo))
+    fatal = name in {"rst-injector", "strip-late"} or zoo[name].get("reset", False)
+    return Fault(kind="box", path=path, name=name, values=zoo[name], fatal=fatal)
+
+
+def _with_checksums(faults: list[Fault], paths: int) -> list[Fault]:
+    """Leave out corruption that TCP does not see, unless DSS checksums and another path heal it.
+
+    On the first path it may strike before there is another subflow, which ends in fall-back with
+    the octets as the path made them (RFC 8684, 3.7).
+    """
+    unchecked = any(
+        fault.values.get("checksum") is False or fault.values.get("mptcp") is False
+        for fault in faults
+    )
+    single = any(fault.values.get("path_manager") == "default" for fault in faults)
+    stripped = any(
+        fault.name in _STRIPPING or fault.name == "drop-unknown-syn" for fault in faults
+    )
+    healed = paths > 1 and not (unchecked or single or stripped)
+    return [
+        fault for fault in faults if fault.name != "corrupter" or (healed and fault.path > 0)
+    ]
+
+
+# ---- events
+
+
+def _events(draw: Random, paths: int, version: int) -> list[Fault]:
+    faults = []
+    for path in range(paths):
+        at = round(draw.uniform(0.05, 4), 2)
+        until = round(at + 10 ** draw.uniform(-1, 1), 2)
+        if draw.random() < 0.15:
+            faults.append(_link_event(path, at, until))
+        elif draw.random() < 0.15:
+            back = draw.random() < 0.5
+            faults.append(_address_event(version, path, at, until if back else None))
+        elif draw.random() < 0.15:
+            rate = round(10 ** draw.uniform(-0.5, 1.5), 1)
+            event = EventSpec(at_s=at, link=f"p{path}", rate_mbit=rate)
+            faults.append(Fault(kind="event", events=(event,)))
+    return faults
+
+
+def _link_event(path: int, at: float, until: float) -> Fault:
+    down = EventSpec(at_s=at, link=f"p{path}", up=False)
+    up = EventSpec(at_s=until, link=f"p{path}", up=True)
+    return Fault(kind="event", path=path, events=(down, up))
+
+
+def _address_event(version: int, path: int, at: float, until: float | None) -> Fault:
+    text = address(version, 1 + path, 1)
+    events = [EventSpec(at_s=at, host=INITIATOR, address=text, present=False)]
+    if until is not None:
+        events.append(EventSpec(at_s=until, host=INITIATOR, address=text, present=True))
+    return Fault(kind="event", path=path, events=tuple(events), fatal=True)
