@@ -27,7 +27,15 @@ _WIDTH: Final = 120
 """Columns where there is no terminal that has a width."""
 
 
-@click.command("sim", cls=Command)
+_EXAMPLES: Final = """\b
+Examples:
+  plait sim examples/sim/wifi_lte_handover.toml
+  plait sim examples/sim/two_adsl.toml --runs 5 --set flows.file.settings.scheduler=default
+  plait sim examples/sim/satellite_lte.toml --plot satellite.html --pcap captures
+"""
+
+
+@click.command("sim", cls=Command, epilog=_EXAMPLES)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--seed", type=int, help="Seed of the first run, instead of the file's.")
 @click.option(
@@ -64,15 +72,9 @@ def command(
     pcap: Path | None,
     plot_path: Path | None,
 ) -> int:
-    r"""Simulate the scenario in FILE with the real stack in virtual time.
+    """Simulate the scenario in FILE with the real stack in virtual time.
 
     The same file and seed give the same results and the same captures, octet for octet.
-
-    \b
-    Examples:
-        plait sim examples/sim/wifi_lte_handover.toml
-        plait sim examples/sim/two_adsl.toml --runs 5 --set flows.file.settings.scheduler=default
-        plait sim examples/sim/satellite_lte.toml --plot satellite.html --pcap captures
     """
     if plot_path is not None:
         plot.check(plot_path)

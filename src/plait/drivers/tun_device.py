@@ -173,7 +173,10 @@ def _open_clone_device(name: str) -> int:
     try:
         return os.open(_CLONE_DEVICE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError:
-        raise UsageError(_no_permission(name)) from None
+        raise UsageError(
+            f"TUN {name}: this user may not open {_CLONE_DEVICE}: run as root, or have its mode "
+            "set to 0666 as most systems do"
+        ) from None
     except OSError as error:
         raise UsageError(
             f"TUN {name}: {_CLONE_DEVICE} is not usable ({error.strerror}): load the kernel's tun "

@@ -35,13 +35,14 @@ class Fault:
     """One thing that makes a case harder."""
 
     kind: str
-    """`shape` of a path, `box` on it, `event`, or `settings` of a host."""
+    """`shape` of a path, `box` on it, `event`, `settings` of a host, or `wrap`: its data
+    sequence numbers pass 2**32 early."""
 
     path: int = 0
     """Path of the initiator, for `shape` and `box`."""
 
     host: str = ""
-    """Whose settings; empty is both hosts."""
+    """Whose settings or numbers; empty is both hosts."""
 
     direction: str = "both"
     """Of a shape: `forth`, `back` or `both`."""
@@ -61,6 +62,8 @@ class Fault:
             return f"path {self.path} {self.direction}: {values}"
         if self.kind == "box":
             return f"path {self.path}: {self.name}({values})"
+        if self.kind == "wrap":
+            return f"data sequence numbers of {self.host} wrap early"
         if self.kind == "settings":
             return f"settings of {self.host or 'both'}: {values}"
         return "; ".join(_show_event(event) for event in self.events)

@@ -95,6 +95,9 @@ def _settings(draw: Random) -> list[Fault]:
         faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), mptcp=False))
     if draw.random() < 0.5:
         faults.append(_setting("", checksum=False))
+    for host in (INITIATOR, LISTENER):
+        if draw.random() < 0.1:
+            faults.append(Fault(kind="wrap", host=host))
     for name in ("timestamps", "sack", "nodelay"):
         if draw.random() < 0.25:
             faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), **{name: False}))

@@ -17,6 +17,7 @@ from plait.sim.torture.holdings import connections_of, held, most, residue
 from plait.sim.torture.observer import Watch
 from plait.sim.torture.talk import Party, Talk
 from plait.sim.torture.violation import Violation
+from plait.sim.torture.wrap import wrap_early
 from plait.sim.world import World
 from plait.trace.pcap import PcapWriter
 from plait.units import MILLISECOND, SECOND, Nanos
@@ -63,6 +64,10 @@ class Rig:
         self.clock = self.world.clock
         self.initiator = self.world.station(INITIATOR)
         self.listener = self.world.station(LISTENER)
+        for fault in case.faults:
+            if fault.kind == "wrap":
+                station = self.world.station(fault.host)
+                wrap_early(station.host, self.world.seed.octets(f"wrap/{fault.host}"))
         self.talks = [Talk(number, plan) for number, plan in enumerate(case.talks)]
         self.watches = [
             self._watch(self.initiator, [talk.initiator for talk in self.talks]),
