@@ -19,8 +19,12 @@ NEWEST_STAMP := $(NEWEST_VENV)/.installed
 SOURCES := src tests benchmarks examples
 MAX_LINES := 500
 
+# Seeds of `make torture`: others every day.
+FIRST_SEED := $(shell expr $$(date +%s) / 86400 '*' 10000)
+SEEDS ?= $(FIRST_SEED)-$(shell expr $(FIRST_SEED) + 4999)
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest check lint bench format clean
+.PHONY: help demo test test-newest check lint bench torture format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -36,6 +40,9 @@ check: lint test ## everything a change must pass
 
 bench: $(STAMP) ## measure throughput against the kernel's own
 	$(BIN)/python benchmarks/run.py
+
+torture: $(STAMP) ## 5,000 fresh random worlds, or SEEDS=A-B
+	$(BIN)/plait torture --jobs 2 --seeds $(SEEDS)
 
 format: $(STAMP) ## format the sources
 	$(BIN)/ruff format $(SOURCES)

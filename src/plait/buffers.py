@@ -97,7 +97,10 @@ class SendBuffer:
 
 
 class Reassembly:
-    """Puts runs of octets in order; the copy that came first wins (RFC 8684, 3.3.1)."""
+    """Puts octets in order; the copy that came first wins (RFC 8684, 3.3.1).
+
+    What is held out of order is kept in runs that never touch each other.
+    """
 
     __slots__ = ("_held", "_starts", "_stops", "buffered", "next", "ready")
 
@@ -113,7 +116,7 @@ class Reassembly:
         self.ready: list[Buffer] = []
         self._starts: list[Octets] = []
         self._stops: list[Octets] = []
-        self._held: list[Pieces] = []
+        self._held: list[list[Buffer]] = []
 
     def insert(self, start: Octets, pieces: Pieces, length: Octets) -> Octets:
         """Take a run and return how many of its octets are new."""
@@ -134,40 +137,41 @@ class Reassembly:
 
     def _hold(self, start: Octets, stop: Octets, pieces: Pieces) -> Octets:
         """Keep the parts of the run that are not held yet."""
-        new = 0
-        at = bisect_right(self._starts, start) - 1
+        before = self.buffered
         position = start
-        if at >= 0:
-            position = max(position, self._stops[at])
-        at += 1
         while position < stop:
-            edge = self._starts[at] if at < len(self._starts) else stop
-            if position < edge:
-                end = min(edge, stop)
-                self._starts.insert(at, position)
-                self._stops.insert(at, end)
-                self._held.insert(at, slice_pieces(pieces, position - start, end - start))
-                new += end - position
-                at += 1
-            if at < len(self._starts):
-                position = max(position, self._stops[at])
-                at += 1
-            else:
-                break
-        self.buffered += new
-        return new
+            at = bisect_right(self._starts, position)
+            if at and self._stops[at - 1] > position:
+                position = self._stops[at - 1]
+                continue
+            end = min(stop, self._starts[at]) if at < len(self._starts) else stop
+            self._join(at, position, end, slice_pieces(pieces, position - start, end - start))
+            position = end
+        return self.buffered - before
+
+    def _join(self, at: int, start: Octets, stop: Octets, pieces: Pieces) -> None:
+        """Keep octets in front of run `at`, as one run with the neighbors that they touch."""
+        self.buffered += stop - start
+        if at and self._stops[at - 1] == start:
+            at -= 1
+            self._stops[at] = stop
+            self._held[at].extend(pieces)
+        else:
+            self._starts.insert(at, start)
+            self._stops.insert(at, stop)
+            self._held.insert(at, list(pieces))
+        following = at + 1
+        if following < len(self._starts) and self._starts[following] == stop:
+            del self._starts[following]
+            self._stops[at] = self._stops.pop(following)
+            self._held[at].extend(self._held.pop(following))
 
     def _release(self) -> None:
         """Move what is in order now to `ready`."""
-        count = 0
-        while count < len(self._starts) and self._starts[count] == self.next:
-            self.ready.extend(self._held[count])
-            self.next = self._stops[count]
-            self.buffered -= self._stops[count] - self._starts[count]
-            count += 1
-        del self._starts[:count]
-        del self._stops[:count]
-        del self._held[:count]
+        start = self._starts.pop(0)
+        self.next = self._stops.pop(0)
+        self.buffered -= self.next - start
+        self.ready.extend(self._held.pop(0))
 
     def take_ready(self) -> list[Buffer]:
         """Return the octets in order that came since the last call, and forget them."""
@@ -176,16 +180,11 @@ class Reassembly:
         return ready
 
     def range_at(self, position: Octets) -> tuple[Octets, Octets] | None:
-        """Return the contiguous held range around `position`, if any is held out of order."""
+        """Return the run around `position`, if one is held out of order."""
         at = bisect_right(self._starts, position) - 1
         if at < 0 or position >= self._stops[at]:
             return None
-        low = high = at
-        while low > 0 and self._stops[low - 1] == self._starts[low]:
-            low -= 1
-        while high + 1 < len(self._starts) and self._starts[high + 1] == self._stops[high]:
-            high += 1
-        return self._starts[low], self._stops[high]
+        return self._starts[at], self._stops[at]
 
     def holds(self, start: Octets, stop: Octets) -> bool:
         """Return whether any octet of the range was received already."""

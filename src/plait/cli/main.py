@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "nc": "plait.cli.nc",
     "perf": "plait.cli.perf",
     "sim": "plait.cli.sim",
+    "torture": "plait.cli.torture",
 }
 """Subcommands and the modules that hold them under the name `command`."""
 

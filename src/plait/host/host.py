@@ -97,11 +97,17 @@ class Host:
             entry = self._dirty.popleft()
             entry.dirty = False
             room = limit - len(out)
-            segments = entry.connection.transmit(now, room)
+            connection = entry.connection
+            state = connection.state
+            segments = connection.transmit(now, room)
             if len(segments) >= room:
                 self._touch(entry)
             out += segments
-            self._settle(now, entry)
+            closed = connection.state is State.CLOSED
+            if closed or connection.state is not state or connection.changed or connection.joins:
+                self._settle(now, entry)
+            elif not entry.dirty:
+                self._arm(entry)
         self.counters.out_segs += len(out)
         return out
 
@@ -399,18 +405,22 @@ class Host:
         if entry.accepted and not opened:
             self.counters.curr_estab += 1
             self._listeners.on_opened(entry.listener_id, entry.connection_id)
-        for subflow, up in connection.changed:
-            if not up:
-                self._connections.forget_subflow(subflow)
-        connection.changed.clear()
+        if connection.changed:
+            for subflow, up in connection.changed:
+                if not up:
+                    self._connections.forget_subflow(subflow)
+            connection.changed.clear()
         if connection.joins:
             self._open_joins(now, entry)
         if connection.state is State.CLOSED:
             self._forget_if_done(entry)
             return
-        if entry.dirty:
-            return  # the turn that is owed comes back here
-        at = connection.next_timeout()
+        if not entry.dirty:  # otherwise the turn that is owed does it
+            self._arm(entry)
+
+    def _arm(self, entry: Entry) -> None:
+        """See to it that a connection is looked at when it asks for it."""
+        at = entry.connection.next_timeout()
         if at != NEVER:
             self._deadlines.set(entry.connection_id, at)
 

@@ -38,7 +38,7 @@ def report(entry: Entry, events: list[Event]) -> None:
     if not entry.accepted and connection.state is not State.OPENING and not connection.failure:
         entry.accepted = True
         events.append(_opened(entry))
-    if entry.accepted:
+    if entry.accepted and connection.changed:
         _report_subflows(entry, events)
     if connection.failure is not None:
         entry.closed_told = True
@@ -74,6 +74,6 @@ def _report_stream(entry: Entry, events: list[Event]) -> None:
     if connection.sender.starved and connection.sender.room_again():
         events.append(Writable(entry.connection_id))
     seen = entry.end_seen or receiver.discarding
-    if connection.state in (State.TIME_WAIT, State.CLOSED) and seen:
+    if seen and connection.state in (State.TIME_WAIT, State.CLOSED):
         entry.closed_told = True
         events.append(Closed(entry.connection_id, connection.info()))

@@ -78,6 +78,8 @@ def on_data_fin(connection: Connection, subflow: Subflow, position: int) -> None
 
 def settle(connection: Connection, now: Nanos) -> None:
     """Take the steps that data and acknowledgments have made possible."""
+    if connection.receiver.fin_at < 0 and not connection.sender.fin_queued:
+        return  # neither direction ends yet
     if connection.receiver.ended and connection.state in (
         State.ESTABLISHED,
         State.FIN_WAIT_1,

@@ -83,7 +83,8 @@ def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     if sender.on_ack(acked):
         connection.on_data_acked(now)
     sender.on_window(tcp.sender.snd_una + tcp.sender.snd_wnd + connection.send_offset)
-    closing.follow_tcp(connection, subflow)
+    if tcp.receiver.fin_at >= 0 or tcp.sender.fin_queued:
+        closing.follow_tcp(connection, subflow)
 
 
 def _on_dss(

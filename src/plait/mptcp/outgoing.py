@@ -40,7 +40,8 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
     if _quiet(connection, now):
         reinjection.arm(connection, now)
         return []
-    advertising.send_due(connection, now)
+    if connection.addresses.announcements:
+        advertising.send_due(connection, now)
     out: list[Segment] = []
     for subflow in connection.subflows:
         if subflow.join_ack_at <= now:
@@ -49,11 +50,16 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
     if connection.sender.fin_queued:
         closing.settle(connection, now)
     for subflow in connection.subflows:
-        if len(out) < limit and (subflow.alive or subflow.tcp.reset_due is not None):
+        if (
+            len(out) < limit
+            and _owes(subflow)
+            and (subflow.alive or subflow.tcp.reset_due is not None)
+        ):
             scale = 0 if subflow.phase is Phase.OPENING else subflow.tcp.receiver.scale
             subflow.tcp.window = connection.receiver.offer(scale)
             segments = subflow.tcp.transmit(now, limit - len(out))
-            _add_signals(connection, now, subflow, segments)
+            if subflow.signals or subflow.data_fin_due or subflow.farewell is not None:
+                _add_signals(connection, now, subflow, segments)
             for segment in segments:
                 _complete(connection, subflow, segment)
             if segments:
@@ -65,71 +71,84 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
 def _quiet(connection: Connection, now: Nanos) -> bool:
     """Return whether nothing is to leave, as after most segments that need no answer at once."""
     sender = connection.sender
-    if sender.buffer.stop > sender.snd_nxt or sender.reinject or sender.fin_queued:
+    if sender.buffer.stop > sender.snd_nxt or sender.reinject.total or sender.fin_queued:
         return False
     if connection.addresses.announcements:
         return False
-    return not any(
+    for subflow in connection.subflows:
+        if _owes(subflow) or subflow.join_ack_at <= now:
+            return False
+    return True
+
+
+def _owes(subflow: Subflow) -> bool:
+    """Return whether a subflow may have segments to send."""
+    return (
         subflow.tcp.busy
-        or subflow.signals
         or subflow.data_fin_due
         or subflow.farewell is not None
-        or subflow.join_ack_at <= now
-        for subflow in connection.subflows
+        or len(subflow.signals) > 0
     )
 
 
 def _grant(connection: Connection, now: Nanos, limit: int) -> None:
     """Let the scheduler hand out ranges until it waits or there is nothing to send."""
     sender = connection.sender
+    carriers = [subflow for subflow in connection.subflows if subflow.can_send]
     for _ in range(limit):
         wanted = sender.next_range()
         if wanted is None:
             break
         start, stop = wanted
-        views = [
-            _view(connection, subflow, stop - start)
-            for subflow in connection.subflows
-            if subflow.can_send
-        ]
-        if not views:
-            break
+        rooms = [_room(connection, subflow, stop - start) for subflow in carriers]
+        if not any(rooms):
+            break  # no scheduler could grant anything
+        views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
         grants = connection.scheduler.schedule(now, start, stop, views)
         if not grants:
             break
         for grant in grants:
             _queue(connection, grant)
             sender.on_granted(grant.start, grant.stop)
-    waiting = sender.buffer.stop > sender.snd_nxt and not any(
-        subflow.tcp.sender.outstanding() for subflow in connection.subflows if subflow.can_send
-    )
+    waiting = sender.buffer.stop > sender.snd_nxt
+    for subflow in carriers:
+        waiting = waiting and not subflow.tcp.sender.outstanding()
     for subflow in connection.subflows:
         subflow.tcp.waiting = waiting
     reinjection.arm(connection, now)
 
 
-def _view(connection: Connection, subflow: Subflow, want: Octets) -> SubflowView:
-    """Return what the scheduler may know; `room` is 0 where waiting makes larger bursts."""
+def _room(connection: Connection, subflow: Subflow, want: Octets) -> Octets:
+    """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
     sender = subflow.tcp.sender
-    controller = sender.controller
     mss = sender.mss
-    burst = max(MAX_SEGMENT // mss, 1) * mss
     in_flight = sender.in_flight()
-    room = sender.room()
+    room = sender.room(in_flight)
     if room < want:
-        if in_flight and room < max(mss, min(burst, controller.cwnd // 4)):
-            room = 0
-        elif room > mss:
+        if in_flight and room < max(mss, min(_burst(mss), sender.controller.cwnd // 4)):
+            return 0
+        if room > mss:
             room -= room % mss
     elif want < mss and in_flight and not connection.settings.nodelay:
-        room = 0  # Nagle's rule
+        return 0  # Nagle's rule
+    return room
+
+
+def _burst(mss: Octets) -> Octets:
+    """Return the payload of the largest super-segment, in whole segments."""
+    return max(MAX_SEGMENT // mss, 1) * mss
+
+
+def _view(subflow: Subflow, room: Octets) -> SubflowView:
+    """Return what the scheduler may know."""
+    sender = subflow.tcp.sender
     return SubflowView(
         subflow.index,
         room,
-        burst,
-        mss,
-        controller.cwnd,
-        in_flight,
+        _burst(sender.mss),
+        sender.mss,
+        sender.controller.cwnd,
+        sender.in_flight(),
         sender.rtt.srtt,
         subflow.backup,
         subflow.stale,

@@ -33,6 +33,7 @@ class StreamReceiver:
         """Rightmost edge that the peer was told."""
 
         self._edge: Octets = 1
+        self._least_move = min(LEAST_MOVE, capacity // 2)
         self._queue: deque[Buffer] = deque()
 
     @property
@@ -49,7 +50,7 @@ class StreamReceiver:
     def edge(self) -> Octets:
         """Return the right edge of the window, which never moves left (RFC 8684, 3.3.4)."""
         limit = self.reassembly.next + self.capacity - self.unread
-        if limit - self._edge >= min(LEAST_MOVE, self.capacity // 2):
+        if limit - self._edge >= self._least_move:
             self._edge = limit
         return max(self._edge, self.advertised)
 

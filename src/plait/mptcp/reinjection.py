@@ -58,10 +58,12 @@ def arm(connection: Connection, now: Nanos) -> None:
         connection.data_rto_at = NEVER
     elif connection.data_rto_at == NEVER:
         tries = min(connection.data_tries, MAX_BACKOFF)
-        carriers = [subflow for subflow in connection.subflows if subflow.can_send]
-        if carriers:
-            rto = max(subflow.tcp.sender.rtt.backed_off(tries) for subflow in carriers)
-            connection.data_rto_at = now + rto
+        longest = 0
+        for subflow in connection.subflows:
+            if subflow.can_send:
+                longest = max(longest, subflow.tcp.sender.rtt.backed_off(tries))
+        if longest:
+            connection.data_rto_at = now + longest
 
 
 def is_bare(connection: Connection) -> bool:

@@ -53,13 +53,16 @@ class StreamSender:
 
         One beyond what was sent, or old, is ignored.
         """
+        if ack <= self.snd_una:
+            return 0
         last = self.snd_nxt + (1 if self.fin_queued and self.snd_nxt == self.buffer.stop else 0)
-        if ack <= self.snd_una or ack > last:
+        if ack > last:
             return 0
         acked = ack - self.snd_una
         self.snd_una = ack
         self.buffer.release(ack)
-        self.reinject.discard_below(ack)
+        if self.reinject.total:
+            self.reinject.discard_below(ack)
         return acked
 
     def on_window(self, edge: Octets) -> None:
@@ -78,14 +81,15 @@ class StreamSender:
 
     def next_range(self) -> tuple[Octets, Octets] | None:
         """Return what is to be granted next: reinjections first, then new data in the window."""
-        if self.reinject:
+        if self.reinject.total:
             return self.reinject.first
         stop = min(self.buffer.stop, self.edge)
         return (self.snd_nxt, stop) if stop > self.snd_nxt else None
 
     def on_granted(self, start: Octets, stop: Octets) -> None:
         """The range was queued on a subflow."""
-        self.reinject.remove(start, stop)
+        if self.reinject.total:
+            self.reinject.remove(start, stop)
         self.snd_nxt = max(self.snd_nxt, stop)
 
     def blocked(self) -> bool:

@@ -104,10 +104,10 @@ class Subflow:
 
     def collect(self) -> Octets:
         """Gather octets that are in order by now; return how many wait for their mapping."""
-        ready = self.tcp.receiver.reassembly.take_ready()
-        if ready:
-            self._pending.extend(ready)
-        return self.tcp.receiver.reassembly.next - self.consumed
+        reassembly = self.tcp.receiver.reassembly
+        if reassembly.ready:
+            self._pending.extend(reassembly.take_ready())
+        return reassembly.next - self.consumed
 
     def take(self, length: Octets) -> Pieces:
         """Return the next `length` octets that `collect` counted."""

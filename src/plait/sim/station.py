@@ -175,10 +175,13 @@ class Station(Node):
             self.record(self.clock.now, packet)
         if self.observer is not None and isinstance(packet, Segment):
             self.observer.on_sent(self.clock.now, packet)
-        if packet_source(packet) in self._present:
+        link = self._present.get(packet_source(packet))
+        if link is None:
+            self.unrouted += 1
+        elif self.table.routes:
             self.way(packet).send(packet)
         else:
-            self.unrouted += 1
+            link.send(packet)
 
     def way(self, packet: Packet) -> Link:
         """Return the link that a packet from one of our addresses leaves by."""

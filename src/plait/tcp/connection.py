@@ -154,7 +154,7 @@ class TcpConnection:
 
     @property
     def busy(self) -> bool:
-        """Return whether `transmit` may have something to say."""
+        """Return whether `transmit` may have something to say, or a probe to arm."""
         sender = self.sender
         return (
             self.receiver.ack_now
@@ -163,8 +163,9 @@ class TcpConnection:
             or self.probe_due
             or self.reset_due is not None
             or self.half_open is not None
+            or self.waiting
             or sender.stop > sender.snd_nxt
-            or bool(sender.scoreboard.lost)
+            or sender.scoreboard.lost.total > 0
         )
 
     def update_mss(self) -> None:
@@ -187,12 +188,14 @@ class TcpConnection:
 
     def _receive_synchronized(self, now: Nanos, segment: Segment) -> bool:
         receiver = self.receiver
-        seq = unwrap32(segment.seq, receiver.irs, receiver.rcv_nxt)
+        rcv_nxt = receiver.rcv_nxt
+        seq = unwrap32(segment.seq, receiver.irs, rcv_nxt)
         flags = segment.flags
         length = segment.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
         repeated = flags & SYN and seq == 0 and self.state is State.SYN_RECEIVED
-        fresh = self.timestamps.check(now, segment)
-        if not repeated and not (fresh and self._acceptable(seq, length)):
+        # With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
+        inside = seq == rcv_nxt or acceptable(seq, length, rcv_nxt, receiver.window)
+        if not repeated and not (inside and self.timestamps.check(now, segment)):
             self._on_unacceptable(now, segment)
             return False
         if flags & RST:
@@ -206,16 +209,6 @@ class TcpConnection:
         self.timestamps.update(now, segment, seq, receiver)
         self._receive_text(now, segment, seq)
         return True
-
-    def _acceptable(self, seq: Octets, length: Octets) -> bool:
-        """Return whether the segment is to be looked at.
-
-        With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
-        """
-        receiver = self.receiver
-        if receiver.window == 0 and seq == receiver.rcv_nxt:
-            return True
-        return acceptable(seq, length, receiver.rcv_nxt, receiver.window)
 
     def _on_unacceptable(self, now: Nanos, segment: Segment) -> None:
         """Tell the peer what we expect, but never in a storm."""
@@ -259,8 +252,10 @@ class TcpConnection:
                 (unwrap32(left, self.iss, near), unwrap32(right, self.iss, near))
                 for left, right in segment.sack
             ]
-        rtt = self.timestamps.echoed_rtt(now, segment)
-        advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
+        advanced = 0
+        if ack > sender.snd_una or blocks or duplicate:
+            rtt = self.timestamps.echoed_rtt(now, segment)
+            advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
         sender.update_window(seq, ack, window)
         self._persist_at = NEVER
         self._unanswered = 0
@@ -284,7 +279,7 @@ class TcpConnection:
             receiver.plan_ack(now, segment.length, self.sender.mss)
         if segment.flags & FIN:
             receiver.on_fin(seq + segment.length)
-        if receiver.rcv_nxt > receiver.reassembly.next:
+        if receiver.fin_at >= 0 and receiver.rcv_nxt > receiver.reassembly.next:
             closing.on_fin_received(self, now)
 
     # ---- time
@@ -292,8 +287,9 @@ class TcpConnection:
     def next_timeout(self) -> Nanos:
         """Return the next deadline, `NEVER` if there is none."""
         soonest = min(self.receiver.ack_deadline, self.time_wait_until, self._persist_at)
-        if self.sender.outstanding() and self.state is not State.CLOSED:
-            soonest = min(soonest, self.sender.timeout_at())
+        sender = self.sender
+        if sender.snd_nxt > sender.snd_una and self.state is not State.CLOSED:
+            soonest = min(soonest, sender.timeout_at())
         return soonest
 
     def handle_timeout(self, now: Nanos) -> None:
@@ -336,11 +332,13 @@ class TcpConnection:
     def _arm_persist(self, now: Nanos) -> None:
         """Probe a closed window while data waits (RFC 9293, 3.8.6.1)."""
         sender = self.sender
-        blocked = self.waiting or sender.stop > sender.snd_nxt
-        if self.state not in SYNCHRONIZED or not blocked or sender.outstanding():
-            self._persist_tries = 0 if not blocked else self._persist_tries
-            return
-        if self._persist_at == NEVER:
+        if not self.waiting and sender.stop <= sender.snd_nxt:
+            self._persist_tries = 0
+        elif (
+            self._persist_at == NEVER
+            and sender.snd_nxt <= sender.snd_una
+            and self.state in SYNCHRONIZED
+        ):
             self._persist_at = now + sender.rtt.backed_off(self._persist_tries)
 
     # ---- sending
@@ -363,16 +361,17 @@ class TcpConnection:
             if departure is None:
                 break
             out.append(self._data(now, departure))
-        if self._fin_ready() and len(out) < limit:
+        if self.fin_due and self._fin_ready() and len(out) < limit:
             out.append(closing.fin(self, now))
-        self._acknowledge(now, out)
+        if out or self.receiver.ack_now or self.probe_due:
+            self._acknowledge(now, out)
         self._arm_persist(now)
         return out
 
     def _fin_ready(self) -> bool:
-        """Return whether our FIN is due and all before it was sent."""
+        """Return whether all before our FIN was sent."""
         opening = self.state is State.SYN_RECEIVED
-        return self.fin_due and not opening and self.sender.snd_nxt >= self.sender.stop
+        return not opening and self.sender.snd_nxt >= self.sender.stop
 
     def _acknowledge(self, now: Nanos, out: list[Segment]) -> None:
         """Add an ACK or a probe if they are due, and note that RCV.NXT was told."""

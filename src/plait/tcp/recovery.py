@@ -27,14 +27,12 @@ class Recovery:
         self._scoreboard = scoreboard
         self._controller = controller
         self._prr = Prr()
+        self.departed: Octets = 0
+        """Octets that duplicate ACKs without SACK say have left the network."""
+
         self._duplicates = 0
-        self._departed: Octets = 0
         self._forced = False
         self._timed_out = False
-
-    def departed(self) -> Octets:
-        """Return the octets that duplicate ACKs without SACK say have left the network."""
-        return self._departed
 
     def take_forced(self) -> bool:
         """Return, once, whether the first retransmission may leave in spite of the window."""
@@ -50,7 +48,7 @@ class Recovery:
     def on_duplicate(self, mss: Octets) -> None:
         """A duplicate ACK came on a connection without SACK (RFC 5681, 3.2)."""
         self._duplicates += 1
-        self._departed += mss
+        self.departed += mss
 
     def on_ack(
         self,
@@ -77,8 +75,9 @@ class Recovery:
         """
         if advanced:
             self._duplicates = 0
-            self._departed = 0
-            self._leave(una)
+            self.departed = 0
+            if self.reducing or self._timed_out:
+                self._leave(una)
         lost = self._scoreboard.detect_losses(una, mss) if sack else 0
         partial = advanced and self.reducing
         if not sack and una < nxt and (self._duplicates == DUP_THRESH or partial):
@@ -99,14 +98,14 @@ class Recovery:
         self, una: Octets, nxt: Octets, mss: Octets, delivered: Octets, *, safe: bool
     ) -> None:
         """Let the window follow what is delivered (RFC 9937, 6)."""
-        in_flight = max(0, self._scoreboard.in_flight(una, nxt) - self._departed)
+        in_flight = max(0, self._scoreboard.in_flight(una, nxt) - self.departed)
         ssthresh = self._controller.ssthresh
         count = self._prr.on_ack(delivered, in_flight, ssthresh, mss, safe=safe)
         self._controller.cwnd = in_flight + count
 
     def _leave(self, una: Octets) -> None:
         """End the episode once its point is acknowledged."""
-        if una >= self.point and (self.reducing or self._timed_out):
+        if una >= self.point:
             if self.reducing:
                 self._controller.cwnd = self._controller.ssthresh
             self.reducing = False
@@ -121,7 +120,7 @@ class Recovery:
         self._controller.cwnd = self._controller.mss
         self._scoreboard.on_timeout(una, nxt)
         self._duplicates = 0
-        self._departed = 0
+        self.departed = 0
         self.reducing = False
         self._timed_out = True
         self._forced = True

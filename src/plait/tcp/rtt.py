@@ -16,7 +16,7 @@ class RttEstimator:
         self.rttvar: Nanos = 0
         self.min_rtt: Nanos = 0
         self.latest: Nanos = 0
-        self.rto: Nanos = settings.initial_rto
+        self.rto: Nanos = min(settings.initial_rto, settings.max_rto)
         self._min_rto = settings.min_rto
         self._max_rto = settings.max_rto
 
@@ -36,4 +36,4 @@ class RttEstimator:
 
     def backed_off(self, times: int) -> Nanos:
         """Return the RTO after it expired `times` times in a row (RFC 6298, 5.5)."""
-        return min(self.rto << min(times, 16), self._max_rto)
+        return min(self.rto << min(times, 16), self._max_rto) if times else self.rto

@@ -44,14 +44,18 @@ class Scoreboard:
 
     def on_cumulative_ack(self, una: Octets, ack: Octets) -> Octets:
         """Forget all below `ack` and return the octets that had not been SACKed."""
-        delivered = ack - una - self.sacked.discard_below(ack)
-        self.lost.discard_below(ack)
-        self.resent.discard_below(ack)
+        delivered = ack - una
+        if self.sacked.total:
+            delivered -= self.sacked.discard_below(ack)
+        if self.lost.total:
+            self.lost.discard_below(ack)
+        if self.resent.total:
+            self.resent.discard_below(ack)
         return delivered
 
     def detect_losses(self, una: Octets, mss: Octets) -> Octets:
         """Mark the holes that RFC 6675's IsLost calls lost; return the octets newly marked."""
-        if not self.sacked:
+        if not self.sacked.total:
             return 0
         self._forget_lost_resends(mss)
         edge = self._loss_edge(mss)

@@ -133,16 +133,16 @@ class Sender:
     def in_flight(self) -> Octets:
         """Return the octets on the way by our best knowledge."""
         pipe = self.scoreboard.in_flight(self.snd_una, self.snd_nxt)
-        return max(0, pipe - self.recovery.departed())
+        return max(0, pipe - self.recovery.departed)
 
     def outstanding(self) -> bool:
         """Return whether anything sent, SYN and FIN counted, is not yet acknowledged."""
         return self.snd_nxt > self.snd_una
 
-    def room(self) -> Octets:
+    def room(self, in_flight: Octets) -> Octets:
         """Return how many more octets both windows let us queue and send now."""
         queued = self.stop - min(self.snd_nxt, self.stop)
-        congestion = self.controller.cwnd - self.in_flight() - queued - self.scoreboard.lost.total
+        congestion = self.controller.cwnd - in_flight - queued - self.scoreboard.lost.total
         return max(0, min(congestion, self.snd_una + self.snd_wnd - self.stop))
 
     def queue(self, run: Run) -> None:
@@ -260,7 +260,7 @@ class Sender:
     def next_resend(self, now: Nanos) -> Departure | None:
         """Return the next lost stretch that the window lets go, and count it as sent."""
         lost = self.scoreboard.lost
-        if not lost:
+        if not lost.total:
             return None
         start, stop = lost.first
         allowed = self.controller.cwnd - self.in_flight()

@@ -48,11 +48,21 @@ def step(state: State, given: Input) -> State:
     return TRANSITIONS.get((state, given), state)
 
 
-SYNCHRONIZED: Final = frozenset(State) - {State.CLOSED, State.SYN_SENT, State.SYN_RECEIVED}
+# Tuples, since looking for the usual state in a set costs a call of Enum.__hash__ each time.
+
+SYNCHRONIZED: Final = (
+    State.ESTABLISHED,
+    State.FIN_WAIT_1,
+    State.FIN_WAIT_2,
+    State.CLOSE_WAIT,
+    State.CLOSING,
+    State.LAST_ACK,
+    State.TIME_WAIT,
+)
 """States in which both sides know each other's sequence numbers."""
 
-CAN_SEND: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+CAN_SEND: Final = (State.ESTABLISHED, State.CLOSE_WAIT)
 """States in which new data may be queued."""
 
-CAN_RECEIVE: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+CAN_RECEIVE: Final = (State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2)
 """States in which payload is taken."""

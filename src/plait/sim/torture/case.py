@@ -27,7 +27,7 @@ LISTENER: Final = "b"
 ROUTER: Final = "r"
 
 SETTINGS: Final[Mapping[str, Any]] = {"time_wait_ms": 30_000, "no_subflow_timeout_ms": 20_000}
-"""Of both hosts in every case: TIME-WAIT outlasts every outage, so that no RST answers a late FIN."""
+"""Of both hosts in every case: TIME-WAIT outlasts outages, so that no RST answers a late FIN."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,17 +159,20 @@ def build(case: Case) -> Scenario:
     near: dict[str, tuple[str, ...]] = {}
     far: dict[str, tuple[str, ...]] = {}
     for number, plan in enumerate(case.paths):
-        link = f"p{number}"
+        link = inside = f"p{number}"
         near[link] = (address(case.version, 1 + number, 1),)
-        end = ROUTER
-        for at, fault in enumerate(case.faults):
-            if fault.kind == "box" and fault.path == number:
-                name = f"box{at}"
-                boxes[name] = MiddleboxSpec(kind=fault.name, inside=link, options=dict(fault.values))
-                links[f"q{number}"] = LinkSpec(between=(name, ROUTER))
-                end = name
+        chain = [
+            (f"box{at}", fault)
+            for at, fault in enumerate(case.faults)
+            if fault.kind == "box" and fault.path == number
+        ]
+        ends = [name for name, _ in chain] + [ROUTER]
+        for (name, fault), following in zip(chain, ends[1:], strict=True):
+            boxes[name] = MiddleboxSpec(kind=fault.name, inside=inside, options=dict(fault.values))
+            inside = f"{name}-out"
+            links[inside] = LinkSpec(between=(name, following))
         links[link] = LinkSpec(
-            between=(INITIATOR, end),
+            between=(INITIATOR, ends[0]),
             forth=_shape(case, number, plan, "forth"),
             back=_shape(case, number, plan, "back"),
         )
@@ -203,9 +206,9 @@ def _shape(case: Case, number: int, plan: PathPlan, direction: str) -> Shape:
         "queue_ms": plan.queue_ms,
     }
     for fault in case.faults:
-        if fault.kind == "shape" and fault.path == number:
-            if fault.direction in ("both", direction):
-                values.update(fault.values)
+        here = fault.kind == "shape" and fault.path == number
+        if here and fault.direction in ("both", direction):
+            values.update(fault.values)
     return Shape(**values)
 
 

@@ -48,7 +48,7 @@ def generate(seed: int) -> Case:
         paths=paths,
         addresses=draw.choice((1, 1, 2)),
         talks=talks,
-        faults=tuple(_with_checksums(faults, len(paths))),
+        faults=(*faults, *_corruption(draw, faults, len(paths))),
     )
 
 
@@ -82,7 +82,7 @@ def _party(draw: Random, *, may_be_late: bool = True) -> PartyPlan:
         read=draw.choice((500, 5000)) if slow else 1 << 24,
         read_pause=draw.choice((10, 100)) * MILLISECOND if slow else 0,
         close_late=may_be_late and draw.random() < 0.3,
-        abort_at=draw.randint(0, octets) if draw.random() < 0.05 else None,
+        abort_at=draw.randint(0, octets) if draw.random() < 0.03 else None,
     )
 
 
@@ -90,30 +90,32 @@ def _party(draw: Random, *, may_be_late: bool = True) -> PartyPlan:
 
 
 def _settings(draw: Random) -> list[Fault]:
+    anyone = (INITIATOR, LISTENER, "")
+    both = (INITIATOR, LISTENER)
     faults = []
     if draw.random() < 0.2:
-        faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), mptcp=False))
+        faults.append(_setting(draw.choice(anyone), mptcp=False))
     if draw.random() < 0.5:
         faults.append(_setting("", checksum=False))
-    for host in (INITIATOR, LISTENER):
-        if draw.random() < 0.1:
-            faults.append(Fault(kind="wrap", host=host))
-    for name in ("timestamps", "sack", "nodelay"):
-        if draw.random() < 0.25:
-            faults.append(_setting(draw.choice((INITIATOR, LISTENER, "")), **{name: False}))
-    for name in ("receive_buffer", "send_buffer"):
-        for host in (INITIATOR, LISTENER):
-            if draw.random() < 0.4:
-                faults.append(_setting(host, **{name: draw.choice(_BUFFERS)}))
-    known = {
-        "congestion": controllers.names(),
-        "scheduler": schedulers.names(),
-        "path_manager": path_managers.names(),
+    faults += [Fault(kind="wrap", host=host) for host in both if draw.random() < 0.2]
+    faults += [
+        _setting(draw.choice(anyone), **{name: False})
+        for name in ("timestamps", "sack", "nodelay")
+        if draw.random() < 0.25
+    ]
+    known: dict[str, tuple[Any, ...]] = {
+        "receive_buffer": _BUFFERS,
+        "send_buffer": _BUFFERS,
+        "congestion": tuple(controllers.names()),
+        "scheduler": tuple(schedulers.names()),
+        "path_manager": tuple(path_managers.names()),
     }
-    for host in (INITIATOR, LISTENER):
-        for name, names in known.items():
-            if draw.random() < 0.4:
-                faults.append(_setting(host, **{name: draw.choice(sorted(names))}))
+    faults += [
+        _setting(host, **{name: draw.choice(values)})
+        for host in both
+        for name, values in known.items()
+        if draw.random() < 0.4
+    ]
     return faults
 
 
@@ -137,7 +139,7 @@ def _shapes(draw: Random, paths: int, version: int) -> list[Fault]:
     )
     faults = []
     for path in range(paths):
-        for number in draw.sample(range(len(makers)), draw.choice((0, 0, 1, 1, 2, 3))):
+        for number in draw.sample(range(len(makers)), draw.choice((0, 1, 1, 2, 3))):
             values = makers[number]()
             direction = draw.choice(("both", "forth", "back"))
             faults.append(Fault(kind="shape", path=path, direction=direction, values=values))
@@ -161,16 +163,15 @@ def _one_loss_each(faults: list[Fault]) -> list[Fault]:
 
 
 def _boxes(draw: Random, paths: int, version: int) -> list[Fault]:
-    faults = []
-    stripped = False
+    """Return up to two boxes for each path; options are removed on one path only."""
+    faults: list[Fault] = []
     for path in range(paths):
-        if draw.random() >= 0.35:
-            continue
-        fault = _box(draw, path, version)
-        if fault.name in _STRIPPING and stripped:
-            continue
-        stripped = stripped or fault.name in _STRIPPING
-        faults.append(fault)
+        for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
+            fault = _box(draw, path, version)
+            stripped = any(other.name in _STRIPPING for other in faults)
+            alike = any(other.name == fault.name and other.path == path for other in faults)
+            if not alike and not (fault.name in _STRIPPING and stripped):
+                faults.append(fault)
     return faults
 
 
@@ -188,8 +189,8 @@ def _box(draw: Random, path: int, version: int) -> Fault:
         },
         "isn-rewriter": {"seed": draw.randint(1, 99), "sack": draw.random() < 0.7},
         "nat": {"address": address(version, 201 + path, 1)},
-        "strict-nat": {"address": address(version, 201 + path, 1)},
-        "firewall": {},
+        "strict-nat": {"address": address(version, 211 + path, 1)},
+        "firewall": {"idle_ms": draw.choice((500, 100_000_000)), "reset": draw.random() < 0.5},
         "strip-syn": {},
         "strip-syn-ack": {},
         "strip-data": {"direction": ways},
@@ -199,33 +200,28 @@ def _box(draw: Random, path: int, version: int) -> Fault:
         "window-rewriter": {"most": draw.choice((3000, 20_000)), "direction": ways},
         "hold-behind-hole": {"direction": ways},
         "drop-unseen-acks": {},
-        "drop-unknown-syn": {"reset": draw.random() < 0.3},
+        "drop-unknown-syn": {"reset": True} if draw.random() < 0.3 else {},
         "rst-injector": {"after_octets": after, "toward": ways},
-        "corrupter": {"offset": after, "length": draw.randint(1, 50)},
     }
     name = draw.choice(list(zoo))
-    fatal = name in {"rst-injector", "strip-late"} or zoo[name].get("reset", False)
+    fatal = name in {"rst-injector", "strip-late", "firewall"} or "reset" in zoo[name]
     return Fault(kind="box", path=path, name=name, values=zoo[name], fatal=fatal)
 
 
-def _with_checksums(faults: list[Fault], paths: int) -> list[Fault]:
-    """Leave out corruption that TCP does not see, unless DSS checksums and another path heal it.
+def _corruption(draw: Random, faults: list[Fault], paths: int) -> list[Fault]:
+    """Return damage that TCP does not see, if DSS checksums and another path heal it.
 
     On the first path it may strike before there is another subflow, which ends in fall-back with
     the octets as the path made them (RFC 8684, 3.7).
     """
-    unchecked = any(
-        fault.values.get("checksum") is False or fault.values.get("mptcp") is False
-        for fault in faults
-    )
+    values = {key: value for fault in faults for key, value in fault.values.items()}
+    refused = {*_STRIPPING, "drop-unknown-syn"} & {fault.name for fault in faults}
+    checked = values.get("checksum", True) and values.get("mptcp", True)
     single = any(fault.values.get("path_manager") == "default" for fault in faults)
-    stripped = any(
-        fault.name in _STRIPPING or fault.name == "drop-unknown-syn" for fault in faults
-    )
-    healed = paths > 1 and not (unchecked or single or stripped)
-    return [
-        fault for fault in faults if fault.name != "corrupter" or (healed and fault.path > 0)
-    ]
+    if paths == 1 or refused or single or not checked or draw.random() < 0.5:
+        return []
+    damage = {"offset": draw.randint(0, 20_000), "length": draw.randint(1, 50)}
+    return [Fault(kind="box", path=draw.randrange(1, paths), name="corrupter", values=damage)]
 
 
 # ---- events
@@ -236,9 +232,9 @@ def _events(draw: Random, paths: int, version: int) -> list[Fault]:
     for path in range(paths):
         at = round(draw.uniform(0.05, 4), 2)
         until = round(at + 10 ** draw.uniform(-1, 1), 2)
-        if draw.random() < 0.15:
+        if draw.random() < 0.2:
             faults.append(_link_event(path, at, until))
-        elif draw.random() < 0.15:
+        elif draw.random() < 0.1:
             back = draw.random() < 0.5
             faults.append(_address_event(version, path, at, until if back else None))
         elif draw.random() < 0.15:

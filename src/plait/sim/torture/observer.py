@@ -1,8 +1,8 @@
 """The invariants that hold for every segment that leaves a host.
 
 The observer judges by what crosses the edge of the host, not by what the host believes: windows as
-they reached it, payload as it leaves.  Only which connection a flow belongs to, and the initial data
-sequence number, it looks up.
+they reached it, payload as it leaves.  Only which connection a flow belongs to, and the initial
+data sequence number, it looks up.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from plait.sim.torture.violation import Violation
 from plait.units import Nanos, Octets
 from plait.wire.mptcp.dss import DATA_ACK, DATA_ACK_8, DSN_8, MAPPING
 from plait.wire.mptcp.mp_capable import MpCapableData
-from plait.wire.seq import HALF32, MASK32, unwrap32, unwrap64, unwrap_low32
 from plait.wire.segment import ACK, FIN, RST, SYN, Segment
+from plait.wire.seq import HALF32, MASK32, unwrap32, unwrap64, unwrap_low32
 from plait.wire.tcp_options import WindowScale
 
 MOST_SEGMENTS: Final = 200_000
@@ -129,7 +129,11 @@ class Watch(Observer):
         found = find_sent(self._host, segment)
         if found is None:
             return
-        connection, _ = found
+        self._check_data(now, found[0], watch, segment)
+
+    def _check_data(
+        self, now: Nanos, connection: Connection, watch: FlowWatch, segment: Segment
+    ) -> None:
         stream = self._streams.setdefault(connection, StreamWatch())
         if segment.dss is not None:
             self._check_dss(now, connection, stream, watch, segment)
@@ -222,7 +226,9 @@ def _scale_of(segment: Segment) -> int:
 def _show(segment: Segment) -> str:
     """Return a segment on one line."""
     flags = "".join(
-        letter for letter, bit in (("S", SYN), ("F", FIN), ("R", RST), (".", ACK)) if segment.flags & bit
+        letter
+        for letter, bit in (("S", SYN), ("F", FIN), ("R", RST), (".", ACK))
+        if segment.flags & bit
     )
     text = (
         f"{path_of_arrival(segment.flow)} (reversed) [{flags}] seq {segment.seq} ack {segment.ack} "

@@ -25,10 +25,10 @@ from plait.sim.torture.holdings import connections_of, held, most, residue
 from plait.sim.torture.rig import FIRST_PORT, Rig, Verdict
 from plait.sim.torture.violation import Violation
 from plait.units import MILLISECOND, SECOND, Nanos
-from plait.wire.mptcp.dss import Dss
+from plait.wire.mptcp.dss import DATA_ACK_8, DSN_8, Dss
 from plait.wire.packet import parse_packet
 from plait.wire.segment import ACK, FIN, PSH, RST, SYN, Segment
-from plait.wire.seq import MASK32
+from plait.wire.seq import MASK32, MASK64
 
 MOST_SEGMENTS: Final = 600
 """Of a session that are replayed."""
@@ -264,8 +264,13 @@ def _dss(segment: Segment, draw: Random) -> Segment:
     twin = copy_segment(segment)
     shift = draw.choice((-100_000, -1, 1, 1460, 1 << 16, 1 << 31, draw.randrange(1 << 63)))
     values = [dss.flags, dss.data_ack, dss.dsn, dss.ssn, dss.length, dss.checksum]
-    masks = (0x1F, (1 << 64) - 1, (1 << 64) - 1, MASK32, 0xFFFF, 0xFFFF)
     at = draw.randrange(len(values))
-    values[at] = (values[at] + shift) & masks[at]
+    values[at] += shift
+    values[0] &= 0x1F
+    values[1] &= MASK64 if values[0] & DATA_ACK_8 else MASK32
+    values[2] &= MASK64 if values[0] & DSN_8 else MASK32
+    values[3] &= MASK32
+    values[4] &= 0xFFFF
+    values[5] &= 0xFFFF
     twin.dss = Dss(*values)
     return twin

@@ -20,7 +20,7 @@ from plait.sim.torture.violation import Violation
 from plait.sim.torture.wrap import wrap_early
 from plait.sim.world import World
 from plait.trace.pcap import PcapWriter
-from plait.units import MILLISECOND, SECOND, Nanos
+from plait.units import MILLISECOND, SECOND
 
 STALL: Final = 60 * SECOND
 """Longest time without progress while a path works."""
@@ -67,7 +67,8 @@ class Rig:
         for fault in case.faults:
             if fault.kind == "wrap":
                 station = self.world.station(fault.host)
-                wrap_early(station.host, self.world.seed.octets(f"wrap/{fault.host}"))
+                entropy = self.world.seed.octets(f"wrap/{fault.host}")
+                wrap_early(station.host, entropy, initiator=fault.host == INITIATOR)
         self.talks = [Talk(number, plan) for number, plan in enumerate(case.talks)]
         self.watches = [
             self._watch(self.initiator, [talk.initiator for talk in self.talks]),
@@ -162,7 +163,9 @@ class Rig:
                     party.give_up(now)  # nothing tells it: there is no keepalive
             elif now - moved > bound:
                 state = "; ".join(map(_progress, talk.parties))
-                raise Violation("stall", now, f"{(now - moved) // SECOND} s without progress: {state}")
+                raise Violation(
+                    "stall", now, f"{(now - moved) // SECOND} s without progress: {state}"
+                )
 
     def _judge(self) -> None:
         """Judge how the connections ended."""
@@ -172,7 +175,9 @@ class Rig:
                     text = f"{party.name} was lost without a cause: {party.reason.value}"
                     raise Violation("outcome", self.clock.now, f"{text}; {_progress(party)}")
                 if party.opened and party.reason is None and party.received != peer.sent:
-                    text = f"{party.name} closed cleanly with {party.received} of {peer.sent} octets"
+                    text = (
+                        f"{party.name} closed cleanly with {party.received} of {peer.sent} octets"
+                    )
                     raise Violation("outcome", self.clock.now, text)
 
     def _residue(self) -> str:
