@@ -231,7 +231,7 @@ def _show(segment: Segment) -> str:
         if segment.flags & bit
     )
     text = (
-        f"{path_of_arrival(segment.flow)} (reversed) [{flags}] seq {segment.seq} ack {segment.ack} "
+        f"{path_of_arrival(reverse_flow(segment.flow))} [{flags}] seq {segment.seq} ack {segment.ack} "
         f"win {segment.window} length {segment.length}"
     )
     return text if segment.dss is None else f"{text} {segment.dss}"

@@ -1,0 +1,96 @@
+"""Bugs of the stack that the rig found, each as the smallest world in which it showed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+
+from plait.sim.torture.case import Case, Fault, PartyPlan, PathPlan, TalkPlan
+from plait.sim.torture.rig import run_case
+from plait.units import MILLISECOND
+
+
+def path(rate_mbit: float, delay_ms: float, queue_ms: float) -> PathPlan:
+    return PathPlan(rate_mbit=rate_mbit, delay_ms=delay_ms, queue_ms=queue_ms)
+
+
+def setting(host: str, **values: Any) -> Fault:
+    return Fault(kind="settings", host=host, values=values)
+
+
+def box(number: int, name: str, **values: Any) -> Fault:
+    return Fault(kind="box", path=number, name=name, values=values)
+
+
+WINDOW_OF_A_RETRANSMISSION: Final = Case(
+    seed=55,
+    paths=(path(18.7, 6, 33), path(44.5, 2, 301)),
+    talks=(
+        TalkPlan(
+            start=865_716_232,
+            initiator=PartyPlan(octets=3796, write=100, pause=5 * MILLISECOND),
+            listener=PartyPlan(octets=290_532),
+        ),
+        TalkPlan(
+            start=484_812_056,
+            initiator=PartyPlan(
+                octets=39_420,
+                write=1400,
+                pause=50 * MILLISECOND,
+                read=5000,
+                read_pause=10 * MILLISECOND,
+            ),
+            listener=PartyPlan(octets=52_655),
+        ),
+    ),
+    faults=(setting("b", mptcp=False), setting("b", receive_buffer=700)),
+)
+"""A retransmission acknowledged more and closed the window by it; its window was not taken, for its
+SEG.SEQ was old, and 20 octets left beyond the right edge (RFC 9293, 3.10.7.4)."""
+
+INFINITE_MAPPING_TOO_LONG: Final = Case(
+    seed=84,
+    version=6,
+    paths=(path(42.0, 53, 101), path(3.3, 29, 318)),
+    addresses=2,
+    talks=(
+        TalkPlan(
+            start=686_004_453,
+            initiator=PartyPlan(octets=228_846, pause=5 * MILLISECOND),
+            listener=PartyPlan(octets=294_513),
+        ),
+    ),
+    faults=(box(0, "strip-data", direction="outbound"),),
+)
+"""After fall-back segments were as long as without options, but those with the infinite mapping
+still had it: 1520 octets on a link of 1500, for ever (RFC 8684, 3.7)."""
+
+DATA_FIN_INTO_SILENCE: Final = Case(
+    seed=990,
+    paths=(path(11.4, 8, 305),),
+    talks=(
+        TalkPlan(
+            start=858_936_625,
+            initiator=PartyPlan(octets=0),
+            listener=PartyPlan(
+                octets=0, read=500, read_pause=100 * MILLISECOND, close_late=True
+            ),
+        ),
+    ),
+    faults=(box(0, "overwrite-options", filler="eol", direction="both"),),
+)
+"""The listener had fallen back; the initiator, with nothing to send but a DATA_FIN that no segment
+could carry, got no answer that would have told it, and never closed (RFC 8684, 3.7)."""
+
+CASES: Final = {
+    "window of a retransmission": WINDOW_OF_A_RETRANSMISSION,
+    "infinite mapping too long": INFINITE_MAPPING_TOO_LONG,
+    "DATA_FIN into silence": DATA_FIN_INTO_SILENCE,
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_fixed(case: Case) -> None:
+    verdict = run_case(case)
+    assert (verdict.invariant, verdict.text) == ("", "")
