@@ -73,9 +73,7 @@ DATA_FIN_INTO_SILENCE: Final = Case(
         TalkPlan(
             start=858_936_625,
             initiator=PartyPlan(octets=0),
-            listener=PartyPlan(
-                octets=0, read=500, read_pause=100 * MILLISECOND, close_late=True
-            ),
+            listener=PartyPlan(octets=0, read=500, read_pause=100 * MILLISECOND, close_late=True),
         ),
     ),
     faults=(box(0, "overwrite-options", filler="eol", direction="both"),),
@@ -83,10 +81,17 @@ DATA_FIN_INTO_SILENCE: Final = Case(
 """The listener had fallen back; the initiator, with nothing to send but a DATA_FIN that no segment
 could carry, got no answer that would have told it, and never closed (RFC 8684, 3.7)."""
 
+
 CASES: Final = {
-    "window of a retransmission": WINDOW_OF_A_RETRANSMISSION,
-    "infinite mapping too long": INFINITE_MAPPING_TOO_LONG,
-    "DATA_FIN into silence": DATA_FIN_INTO_SILENCE,
+    "window of a retransmission": pytest.param(
+        WINDOW_OF_A_RETRANSMISSION, marks=pytest.mark.rfc("9293", "3.10.7.4")
+    ),
+    "infinite mapping too long": pytest.param(
+        INFINITE_MAPPING_TOO_LONG, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-06")
+    ),
+    "DATA_FIN into silence": pytest.param(
+        DATA_FIN_INTO_SILENCE, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
+    ),
 }
 
 

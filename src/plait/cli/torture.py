@@ -96,8 +96,9 @@ def judge(seed: int, gone: frozenset[int], out: Path) -> dict[str, Any]:
     case = generate(seed).without(gone)
     verdict = run_case(case)
     if verdict.passed:
+        session = record(case)
         for number in range(_REPLAYS):
-            replayed = replay(record(case), seed * _REPLAYS + number)
+            replayed = replay(session, seed * _REPLAYS + number)
             if not replayed.passed:
                 return asdict(replayed) | {"seed": seed, "report": _replay_report(seed, replayed)}
         return asdict(verdict)

@@ -268,7 +268,8 @@ class Connection:
         tcp = subflow.tcp
         opening = subflow.phase is Phase.OPENING
         subflow.signal_budget = SIGNALS_IN_A_ROW
-        self._prepare(subflow, segment)
+        if opening or self.mode is Mode.TCP:
+            self._prepare(subflow, segment)
         accepted = tcp.receive(now, segment)
         if tcp.failure is not None:
             if accepted and subflow.alive:
@@ -295,7 +296,7 @@ class Connection:
         """Tell TCP what it cannot know: the stream's window, and what a repeated SYN offers."""
         if self.mode is Mode.TCP:
             subflow.tcp.receiver.window = self.receiver.told
-        elif subflow.first and subflow.phase is Phase.OPENING and not self.initiator:
+        elif subflow.first and not self.initiator:
             handshake.on_repeated_syn(subflow, segment)
 
     def _on_opened(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:

@@ -55,17 +55,23 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
             and _owes(subflow)
             and (subflow.alive or subflow.tcp.reset_due is not None)
         ):
-            scale = 0 if subflow.phase is Phase.OPENING else subflow.tcp.receiver.scale
-            subflow.tcp.window = connection.receiver.offer(scale)
-            segments = subflow.tcp.transmit(now, limit - len(out))
-            if subflow.signals or subflow.data_fin_due or subflow.farewell is not None:
-                _add_signals(connection, now, subflow, segments)
-            for segment in segments:
-                _complete(connection, subflow, segment)
-            if segments:
-                connection.receiver.on_told(subflow.tcp.window)
-            out += segments
+            out += _transmit_on(connection, now, subflow, limit - len(out))
     return out
+
+
+def _transmit_on(connection: Connection, now: Nanos, subflow: Subflow, limit: int) -> list[Segment]:
+    """Return what leaves on one subflow, complete with the options of Multipath TCP."""
+    tcp = subflow.tcp
+    scale = 0 if subflow.phase is Phase.OPENING else tcp.receiver.scale
+    tcp.window = connection.receiver.offer(scale)
+    segments = tcp.transmit(now, limit)
+    if subflow.signals or subflow.data_fin_due or subflow.farewell is not None:
+        _add_signals(connection, now, subflow, segments)
+    for segment in segments:
+        _complete(connection, subflow, segment)
+    if segments:
+        connection.receiver.on_told(tcp.window)
+    return segments
 
 
 def _quiet(connection: Connection, now: Nanos) -> bool:
@@ -243,7 +249,9 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
             return
         if segment.dss is None:
             return
-    if any(isinstance(option, AddAddr | MpCapableData) for option in segment.options):
+    if segment.options and any(
+        isinstance(option, AddAddr | MpCapableData) for option in segment.options
+    ):
         return  # no room beside the first, and the second is a mapping
     ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
     mapped = segment.dss

@@ -36,4 +36,4 @@ class RttEstimator:
 
     def backed_off(self, times: int) -> Nanos:
         """Return the RTO after it expired `times` times in a row (RFC 6298, 5.5)."""
-        return min(self.rto << min(times, 16), self._max_rto) if times else self.rto
+        return min(self.rto << min(times, 16), self._max_rto)

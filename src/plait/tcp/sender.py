@@ -322,7 +322,8 @@ class Sender:
 
     def timeout_at(self) -> Nanos:
         """Return when the retransmission timer fires; only valid while data is outstanding."""
-        return self.timer_base + self.rtt.backed_off(self.backoff)
+        rtt = self.rtt
+        return self.timer_base + (rtt.backed_off(self.backoff) if self.backoff else rtt.rto)
 
 
 def _start(run: Run) -> Octets:

@@ -103,11 +103,15 @@ def pack(segment: Segment) -> tuple[bytes, tuple[Option, ...]]:
 
 def option_length(segment: Segment) -> int:
     """Return the octets that `pack` fills, 0 to 40."""
-    if segment.options or segment.sack:
+    if segment.options:
         return len(pack(segment)[0])
     length = _TIMESTAMPS_ROOM if segment.ts_val >= 0 else 0
     if segment.dss is not None:
         length += segment.dss.size() + 3 & ~3
+    if segment.sack:
+        length += _SACK_ROOM + _BLOCK_ROOM * len(segment.sack)
+        if length > MAX_OPTIONS:
+            return len(pack(segment)[0])
     return length
 
 

@@ -48,7 +48,7 @@ def generate(seed: int) -> Case:
         paths=paths,
         addresses=draw.choice((1, 1, 2)),
         talks=talks,
-        faults=(*faults, *_corruption(draw, faults, len(paths))),
+        faults=(*faults, *_interference(draw, faults, len(paths))),
     )
 
 
@@ -181,7 +181,7 @@ def _box(draw: Random, path: int, version: int) -> Fault:
     zoo: dict[str, dict[str, Any]] = {
         "transparent": {},
         "bleach-ecn": {"flags": draw.random() < 0.5},
-        "coalescer": {"limit": draw.choice((1460, 4000)), "hold_ms": 1, "direction": ways},
+        "coalescer": {"limit": 300 if version == 4 else 1100, "direction": ways},  # fits any MTU
         "splitter": {
             "size": draw.choice((100, 536)),
             "options": draw.choice(("all", "first")),
@@ -208,20 +208,25 @@ def _box(draw: Random, path: int, version: int) -> Fault:
     return Fault(kind="box", path=path, name=name, values=zoo[name], fatal=fatal)
 
 
-def _corruption(draw: Random, faults: list[Fault], paths: int) -> list[Fault]:
-    """Return damage that TCP does not see, if DSS checksums and another path heal it.
+def _interference(draw: Random, faults: list[Fault], paths: int) -> list[Fault]:
+    """Return what only Multipath TCP sees, damage or a FIN, if there is another path to heal it.
 
-    On the first path it may strike before there is another subflow, which ends in fall-back with
-    the octets as the path made them (RFC 8684, 3.7).
+    On the first path, or while its address is away, it may strike before there is another subflow,
+    which ends in fall-back with the octets as the path made them (RFC 8684, 3.7).
     """
     values = {key: value for fault in faults for key, value in fault.values.items()}
     refused = {*_STRIPPING, "drop-unknown-syn"} & {fault.name for fault in faults}
     checked = values.get("checksum", True) and values.get("mptcp", True)
     single = any(fault.values.get("path_manager") == "default" for fault in faults)
-    if paths == 1 or refused or single or not checked or draw.random() < 0.5:
+    elsewhere = any(fault.kind == "event" and fault.fatal and not fault.path for fault in faults)
+    if paths == 1 or refused or single or elsewhere or not checked or draw.random() < 0.5:
         return []
-    damage = {"offset": draw.randint(0, 20_000), "length": draw.randint(1, 50)}
-    return [Fault(kind="box", path=draw.randrange(1, paths), name="corrupter", values=damage)]
+    zoo: dict[str, dict[str, Any]] = {
+        "corrupter": {"offset": draw.randint(0, 20_000), "length": draw.randint(1, 50)},
+        "fin-injector": {"after_octets": draw.randint(1, 20_000)},
+    }
+    name = draw.choice(("corrupter", "corrupter", "fin-injector"))
+    return [Fault(kind="box", path=draw.randrange(1, paths), name=name, values=zoo[name])]
 
 
 # ---- events

@@ -12,9 +12,6 @@ from plait.mptcp.subflow import Subflow
 from plait.units import Octets
 from plait.wire.segment import Segment
 
-MAPPINGS: int = 1
-"""Times the receive buffer that subflows may hold together beside the connection."""
-
 
 def connections_of(host: Host) -> Connections:
     """Return the tables of a host."""

@@ -37,6 +37,9 @@ class FlowWatch:
     scale: int = 0
     """Shift that the host's SYN offers, 0 if it does not."""
 
+    edge: Octets = 0
+    """Right edge of the subflow's window as it reached the host, by subflow position."""
+
     acknowledged: int = -1
     """Last number in the ACK field, 32 bits."""
 
@@ -62,6 +65,9 @@ class StreamWatch:
 
     data_ack: int = -1
     """Last Data ACK sent, its lower 32 bits."""
+
+    told: int = -1
+    """Right edge of the window that the host told, likewise."""
 
 
 class Watch(Observer):
@@ -99,12 +105,15 @@ class Watch(Observer):
         if not segment.flags & SYN:
             window <<= self._scales.get(flow, 0) if watch.scale else 0
         stream = self._streams.setdefault(connection, StreamWatch())
+        below = unwrap32(segment.ack, watch.iss, len(watch.octets)) - 1
+        if segment.flags & ACK and below <= len(watch.octets) + 1:
+            watch.edge = max(watch.edge, below + window)
         dss = segment.dss
         if dss is not None and dss.flags & DATA_ACK:
             unwrap = unwrap64 if dss.flags & DATA_ACK_8 else unwrap_low32
             at = unwrap(dss.data_ack, connection.keys.local_idsn, stream.stop + 1) - 1
         elif subflow.first and segment.flags & ACK:
-            at = unwrap32(segment.ack, watch.iss, len(watch.octets)) - 1 + watch.ahead
+            at = below + watch.ahead
         else:
             return
         if at <= stream.stop + 1:
@@ -171,11 +180,20 @@ class Watch(Observer):
                 back = (stream.data_ack - low) & MASK32
                 raise Violation("data_ack", now, f"DATA_ACK goes back by {back}", _show(segment))
             stream.data_ack = low
+            scale = self._scales.get(segment.flow, 0) and watch.scale
+            self._check_told(now, stream, low + (segment.window << scale) & MASK32, segment)
         if dss.flags & MAPPING and dss.length and dss.ssn:
             unwrap = unwrap64 if dss.flags & DSN_8 else unwrap_low32
             dsn = unwrap(dss.dsn, connection.keys.local_idsn, stream.stop + 1)
             ssn = unwrap32(dss.ssn, 0, len(watch.octets))
             _note(watch, (ssn - 1, ssn - 1 + dss.length, dsn - ssn))
+
+    def _check_told(self, now: Nanos, stream: StreamWatch, edge: int, segment: Segment) -> None:
+        """The right edge of the shared window never moves left (RFC 8684, 3.3.4)."""
+        if stream.told >= 0 and (edge - stream.told) & MASK32 >= HALF32:
+            back = (stream.told - edge) & MASK32
+            raise Violation("edge", now, f"the window's edge goes back by {back}", _show(segment))
+        stream.told = edge
 
     def _check_payload(
         self, now: Nanos, stream: StreamWatch, watch: FlowWatch, segment: Segment
@@ -194,8 +212,8 @@ class Watch(Observer):
             raise Violation("dsn", now, f"other octets at {at} of the stream", _show(segment))
         stop = at + len(payload)
         stream.stop = max(stream.stop, stop)
-        if stop > stream.edge:
-            over = stop - stream.edge
+        over = max(stop - stream.edge, start + len(payload) - watch.edge)
+        if over > 0:
             raise Violation("window", now, f"{over} octets beyond the window", _show(segment))
 
     def _party(self, segment: Segment) -> Party | None:
@@ -230,8 +248,9 @@ def _show(segment: Segment) -> str:
         for letter, bit in (("S", SYN), ("F", FIN), ("R", RST), (".", ACK))
         if segment.flags & bit
     )
+    path = path_of_arrival(reverse_flow(segment.flow))
     text = (
-        f"{path_of_arrival(reverse_flow(segment.flow))} [{flags}] seq {segment.seq} ack {segment.ack} "
-        f"win {segment.window} length {segment.length}"
+        f"{path} [{flags}] seq {segment.seq} ack {segment.ack} win {segment.window} "
+        f"length {segment.length}"
     )
     return text if segment.dss is None else f"{text} {segment.dss}"

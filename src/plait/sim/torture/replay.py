@@ -33,6 +33,9 @@ from plait.wire.seq import MASK32, MASK64
 MOST_SEGMENTS: Final = 600
 """Of a session that are replayed."""
 
+HANDSHAKE: Final = 3
+"""Segments that mostly stay as they were, so that there is a connection to torture."""
+
 _ROUNDS: Final = 3000
 """Turns until a host that is left alone must have nothing left."""
 
@@ -172,11 +175,16 @@ def _mutated(
     """Return batches in order of time, some of whose segments are not what they were."""
     rate = draw.choice((0.02, 0.1, 0.3))
     out: list[tuple[Nanos, Segment]] = []
-    for at, segment in arrivals:
+    for number, (at, segment) in enumerate(arrivals):
+        if number < HANDSHAKE and draw.random() < 0.8:
+            out.append((at, segment))
+            continue
         if draw.random() < rate / 2:
+            if draw.random() < 0.8:  # late, or lost: nobody sends it again
+                out.append((at + draw.randrange(200) * MILLISECOND, segment))
             continue
         out.append((at, _mutate(segment, draw) if draw.random() < rate else segment))
-        while draw.random() < rate:
+        while out and draw.random() < rate:
             old = draw.choice(out)[1]
             late = at + draw.randrange(200) * MILLISECOND
             out.append((late, _mutate(old, draw) if draw.random() < 0.5 else old))
