@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from plait.sim.scenario import EventSpec
 from plait.sim.torture.case import Case, Fault, PartyPlan, PathPlan, TalkPlan
 from plait.sim.torture.rig import run_case
 from plait.units import MILLISECOND
@@ -82,12 +83,48 @@ DATA_FIN_INTO_SILENCE: Final = Case(
 could carry, got no answer that would have told it, and never closed (RFC 8684, 3.7)."""
 
 
+CHALLENGE_BEFORE_A_JOIN: Final = Case(
+    seed=32_486,
+    paths=(path(10.6, 25, 36), path(40.3, 55, 31)),
+    talks=(
+        TalkPlan(
+            start=874_698_216,
+            initiator=PartyPlan(
+                octets=37,
+                write=100,
+                pause=50 * MILLISECOND,
+                read=500,
+                read_pause=100 * MILLISECOND,
+                close_late=True,
+            ),
+            listener=PartyPlan(octets=69_380, write=1400),
+        ),
+    ),
+    faults=(
+        setting("b", receive_buffer=65_535),
+        Fault(
+            kind="event",
+            path=1,
+            events=(
+                EventSpec(at_s=0.99, host="a", address="10.0.2.1", present=False),
+                EventSpec(at_s=2.06, host="a", address="10.0.2.1", present=True),
+            ),
+            fatal=True,
+        ),
+    ),
+)
+"""A challenge ACK on a subflow that was still opening told a window made for a SYN, rounded down:
+the right edge went back by 256 octets (RFC 8684, 3.3.4)."""
+
 CASES: Final = {
     "window of a retransmission": pytest.param(
         WINDOW_OF_A_RETRANSMISSION, marks=pytest.mark.rfc("9293", "3.10.7.4")
     ),
     "infinite mapping too long": pytest.param(
         INFINITE_MAPPING_TOO_LONG, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-06")
+    ),
+    "challenge before a join": pytest.param(
+        CHALLENGE_BEFORE_A_JOIN, marks=pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-02")
     ),
     "DATA_FIN into silence": pytest.param(
         DATA_FIN_INTO_SILENCE, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")

@@ -62,7 +62,7 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
 def _transmit_on(connection: Connection, now: Nanos, subflow: Subflow, limit: int) -> list[Segment]:
     """Return what leaves on one subflow, complete with the options of Multipath TCP."""
     tcp = subflow.tcp
-    scale = 0 if subflow.phase is Phase.OPENING else tcp.receiver.scale
+    scale = 0 if tcp.syn_due else tcp.receiver.scale
     tcp.window = connection.receiver.offer(scale)
     segments = tcp.transmit(now, limit)
     if subflow.signals or subflow.data_fin_due or subflow.farewell is not None:
@@ -238,7 +238,8 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
     if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
         stop = connection.sender.buffer.stop  # no data was left to carry it
         segment.dss = _infinite(connection, stop, subflow.tcp.sender.stop)
-    if connection.mode is Mode.TCP or segment.flags & (SYN | RST):
+    known = bool(connection.keys.remote)  # not yet by a challenge ACK before the third one
+    if connection.mode is Mode.TCP or segment.flags & (SYN | RST) or not known:
         return
     if subflow.phase is Phase.PRE_ESTABLISHED:
         segment.options = (joining.third_ack(connection, subflow),)
