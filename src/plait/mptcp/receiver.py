@@ -58,10 +58,13 @@ class StreamReceiver:
         """Return the window to be told to the peer, in units of `1 << scale` octets.
 
         Rounding down could move the told edge left (RFC 7323, 2.4), so it is rounded up then.
+        Small segments would make that add up for ever: half a capacity past the true edge it is
+        rounded down after all, by less than a unit.
         """
         following = self.reassembly.next
         field = min(self.window() >> scale, MAX_FIELD)
-        if following + (field << scale) < self.advertised:
+        crept = self.advertised - self._edge
+        if following + (field << scale) < self.advertised and crept <= self.capacity // 2:
             field = min(-(-(self.advertised - following) >> scale), MAX_FIELD)
         return field << scale
 
