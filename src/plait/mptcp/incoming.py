@@ -207,9 +207,8 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         pieces = subflow.take(length)
         waiting -= length
         if connection.checksum and not _intact(connection, mapping, pieces):
-            if not _on_corrupt(connection, now, subflow, mapping, pieces):
-                return
-            continue
+            _on_corrupt(connection, now, subflow, mapping, pieces)
+            return
         _deliver(connection, mapping.dsn + start - mapping.ssn, pieces, length)
     subflow.mappings.release(subflow.consumed)
 
@@ -254,8 +253,8 @@ def _go_plain(connection: Connection, now: Nanos, subflow: Subflow, reason: str)
 
 def _on_corrupt(
     connection: Connection, now: Nanos, subflow: Subflow, mapping: Mapping, pieces: Pieces
-) -> bool:
-    """A checksum failed (RFC 8684, 3.7); return whether the subflow goes on.
+) -> None:
+    """A checksum failed (RFC 8684, 3.7).
 
     On the only subflow the octets are what the path makes of the stream: tell the peer by MP_FAIL
     and go on as plain TCP from them, as TCP itself would have.  With others, reset this one; the
@@ -270,10 +269,9 @@ def _on_corrupt(
         connection.counters.mp_fail_tx += 1
         subflow.tcp.abort((fail, MpTcprst(MIDDLEBOX_INTERFERENCE)))
         connection.on_subflow_ended(now, subflow)
-        return False
+        return
     connection.receiver.fin_at = -1  # nothing the peer said of what follows is trusted
     _deliver(connection, mapping.dsn, pieces, mapping.length)
     connection.send_fail(subflow, fail)
     fallback.fall_back(connection, "a DSS checksum failed")
     _on_plain(connection, now, subflow)
-    return False

@@ -90,7 +90,7 @@ class Scheduler:
     ) -> list[Grant]:
         """Return grants for the data from `start` to `stop`, both positions of the stream.
 
-        `subflows` are those that may send; `room` may be 0.  At least the first grant must begin
+        `subflows` are those that may send; `room` may be 0, but not of all.  At least the first grant must begin
         at `start`; none may pass `stop`, nor a subflow's `room` or `burst`.
         """
         raise NotImplementedError

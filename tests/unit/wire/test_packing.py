@@ -153,8 +153,10 @@ def test_nothing_is_lost_and_nothing_overflows(
 
 
 @given(
-    dss=st.sampled_from([None, ACK_8, FULL, Dss(1, 2), Dss(4), Dss(5)]), timestamps=st.booleans()
+    dss=st.sampled_from([None, ACK_8, FULL, Dss(1, 2), Dss(4), Dss(5)]),
+    timestamps=st.booleans(),
+    blocks=st.integers(0, len(BLOCKS)),
 )
-def test_common_lengths_are_what_is_packed(dss: Dss | None, timestamps: bool) -> None:
-    segment = segment_of(dss=dss, timestamps=timestamps)
+def test_common_lengths_are_what_is_packed(dss: Dss | None, timestamps: bool, blocks: int) -> None:
+    segment = segment_of(dss=dss, timestamps=timestamps, sack=BLOCKS[:blocks])
     assert option_length(segment) == len(pack(segment)[0])
