@@ -90,8 +90,8 @@ class Scheduler:
     ) -> list[Grant]:
         """Return grants for the data from `start` to `stop`, both positions of the stream.
 
-        `subflows` are those that may send; `room` may be 0, but not of all.  At least the first grant must begin
-        at `start`; none may pass `stop`, nor a subflow's `room` or `burst`.
+        `subflows` are those that may send; `room` may be 0, but not of all.  At least the first
+        grant must begin at `start`; none may pass `stop`, nor a subflow's `room` or `burst`.
         """
         raise NotImplementedError
 
