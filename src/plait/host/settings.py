@@ -8,6 +8,7 @@ from plait.congestion import controllers
 from plait.mptcp.settings import ConnectionSettings
 from plait.pathing import path_managers
 from plait.scheduling import schedulers
+from plait.tcp.handshake import MAX_SHIFT
 from plait.tcp.settings import TcpSettings
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
 
@@ -52,6 +53,7 @@ class Settings:
         schedulers.find(self.scheduler)
         path_managers.find(self.path_manager)
         tcp = TcpSettings(
+            window_scale=window_scale(self.receive_buffer),
             congestion=self.congestion,
             timestamps=self.timestamps,
             sack=self.sack,
@@ -72,3 +74,11 @@ class Settings:
             no_subflow_timeout=self.no_subflow_timeout,
         )
         object.__setattr__(self, "connection", derived)
+
+
+def window_scale(receive_buffer: Octets) -> int:
+    """Return the smallest shift that lets 16 bits tell of the whole buffer (RFC 7323, 2.2).
+
+    A larger one would tell the window in coarser steps than it moves.
+    """
+    return min(max(receive_buffer.bit_length() - 16, 0), MAX_SHIFT)

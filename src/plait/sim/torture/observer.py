@@ -28,14 +28,17 @@ from plait.wire.tcp_options import WindowScale
 MOST_SEGMENTS: Final = 200_000
 """Segments a host may send in a case; more are a storm."""
 
+NO_SCALE: Final = -1
+"""A SYN without the window scale option; a shift of 0 is one."""
+
 
 @dataclass(slots=True)
 class FlowWatch:
     """One subflow, or plain connection, as its octets leave the host."""
 
     iss: int
-    scale: int = 0
-    """Shift that the host's SYN offers, 0 if it does not."""
+    scale: int = NO_SCALE
+    """Shift that the host's SYN offers."""
 
     edge: Octets = 0
     """Right edge of the subflow's window as it reached the host, by subflow position."""
@@ -103,7 +106,7 @@ class Watch(Observer):
         connection, subflow = found
         window = segment.window
         if not segment.flags & SYN:
-            window <<= self._scales.get(flow, 0) if watch.scale else 0
+            window <<= _in_use(self._scales.get(flow, NO_SCALE), watch.scale)
         stream = self._streams.setdefault(connection, StreamWatch())
         below = unwrap32(segment.ack, watch.iss, len(watch.octets)) - 1
         if segment.flags & ACK and below <= len(watch.octets) + 1:
@@ -180,7 +183,7 @@ class Watch(Observer):
                 back = (stream.data_ack - low) & MASK32
                 raise Violation("data_ack", now, f"DATA_ACK goes back by {back}", _show(segment))
             stream.data_ack = low
-            scale = self._scales.get(segment.flow, 0) and watch.scale
+            scale = _in_use(watch.scale, self._scales.get(segment.flow, NO_SCALE))
             self._check_told(now, stream, low + (segment.window << scale) & MASK32, segment)
         if dss.flags & MAPPING and dss.length and dss.ssn:
             unwrap = unwrap64 if dss.flags & DSN_8 else unwrap_low32
@@ -238,7 +241,12 @@ def _ahead(watch: FlowWatch, position: Octets) -> int:
 
 def _scale_of(segment: Segment) -> int:
     scales = [option.shift for option in segment.options if isinstance(option, WindowScale)]
-    return min(scales[0], 14) if scales else 0
+    return min(scales[0], 14) if scales else NO_SCALE
+
+
+def _in_use(own: int, other: int) -> int:
+    """Return the shift of a side's windows: its own if both offered one (RFC 7323, 2.2)."""
+    return 0 if NO_SCALE in {own, other} else own
 
 
 def _show(segment: Segment) -> str:

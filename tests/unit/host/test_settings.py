@@ -1,0 +1,18 @@
+"""What is derived from settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.host.settings import Settings
+
+
+@pytest.mark.rfc("7323", "2.2", "B7323-01")
+@pytest.mark.parametrize(
+    ("receive_buffer", "scale"),
+    [(700, 0), (65_535, 0), (65_536, 1), (1 << 20, 5), (4 << 20, 7), (1 << 40, 14)],
+)
+def test_the_window_scale_is_the_smallest_that_tells_the_buffer(
+    receive_buffer: int, scale: int
+) -> None:
+    assert Settings(receive_buffer=receive_buffer).connection.tcp.window_scale == scale
