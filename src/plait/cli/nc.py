@@ -21,6 +21,10 @@ _LOOK_SECONDS: Final = 0.25
 _SENT_SECONDS: Final = 0.01
 """How often to ask whether everything has left."""
 
+_IDLE_LOOKS: Final = 50
+"""Looks without progress before it is left to the transport: a kernel socket whose peer has
+finished tells nothing any more."""
+
 _EXAMPLES: Final = """\b
 Examples:
   plait nc -l 5001 --via kernel
@@ -45,6 +49,8 @@ class Relay:
         self._pending: list[bytes] = []
         self._input_ended = False
         self._sent = 0
+        self._counted = 0
+        self._idle_looks = 0
         self._loop = asyncio.get_running_loop()
         self._input = Input(self._on_input)
         self.output = Output(self._on_room, self._on_output_error)
@@ -108,7 +114,7 @@ class Relay:
         self._watcher.watch(protocol.transport)
         protocol.transport.resume_reading()
         pending, self._pending = self._pending, []
-        self._sent = 0
+        self._sent = self._counted = self._idle_looks = 0
         for block in pending:
             self._send(protocol, block)
         if self._input_ended:
@@ -143,7 +149,10 @@ class Relay:
         if self._current is None or not self._current.ended or not self._input_ended:
             return
         info = self._watcher.update()
-        if info is None or info.bytes_sent >= self._sent:
+        counted = self._sent if info is None else info.bytes_sent
+        self._idle_looks = 0 if counted > self._counted else self._idle_looks + 1
+        self._counted = counted
+        if counted >= self._sent or self._idle_looks > _IDLE_LOOKS:
             self._current.transport.close()
         else:
             self._loop.call_later(_SENT_SECONDS, self._close_if_done)
