@@ -87,6 +87,8 @@ class Relay:
                 self._queue.remove(protocol)
             return
         self._watcher.update()
+        if error is None and protocol.ended and self._input_ended:
+            self._watcher.settle(self._sent)
         self._current = None
         self._input.pause()
         if self.keep:

@@ -14,7 +14,7 @@ from plait.addresses import Path, show_endpoint
 from plait.cli.backend import Network
 from plait.errors import UsageError
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
-from plait.units import MILLISECOND
+from plait.units import MILLISECOND, Octets
 
 _ENDED = "CLOSED"
 
@@ -49,6 +49,15 @@ class Watcher:
         if self._last is None:
             return None
         return dataclasses.replace(self._last, subflows=tuple(self._subflows.values()))
+
+    def settle(self, sent: Octets) -> None:
+        """Note that the connection ended cleanly after `sent` octets of ours.
+
+        A kernel socket whose peer has finished as well tells no more of what it sent.
+        """
+        if self._last is not None:
+            counted = max(self._last.bytes_sent, sent)
+            self._last = dataclasses.replace(self._last, bytes_sent=counted)
 
     def live_subflows(self) -> int:
         """Return how many subflows carried data when last looked at."""
