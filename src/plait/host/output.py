@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from plait.units import Octets
-from plait.wire.segment import CWR, FIN, PSH, Buffer, Segment
+from plait.wire.segment import CWR, FIN, PSH, Buffer, Segment, piece_of
 
 _MASK32: Final = 0xFFFF_FFFF
 
@@ -24,27 +24,11 @@ def split(segment: Segment) -> list[Segment]:
     seq = segment.seq
     pieces = []
     for payload, length in cut(segment.payload, size):
-        pieces.append(_piece(segment, seq, flags, payload, length))
+        pieces.append(piece_of(segment, seq, flags, payload, length))
         seq = (seq + length) & _MASK32
         flags &= ~CWR
     pieces[-1].flags |= segment.flags & (FIN | PSH)
     return pieces
-
-
-def _piece(
-    whole: Segment, seq: int, flags: int, payload: tuple[Buffer, ...], length: Octets
-) -> Segment:
-    """Return one piece; options are shared with `whole`, since nobody changes them."""
-    piece = Segment(whole.flow, seq, whole.ack, flags, whole.window, payload, length)
-    piece.urgent = whole.urgent
-    piece.ts_val = whole.ts_val
-    piece.ts_ecr = whole.ts_ecr
-    piece.sack = whole.sack
-    piece.dss = whole.dss
-    piece.options = whole.options
-    piece.ecn = whole.ecn
-    piece.depart = whole.depart
-    return piece
 
 
 def cut(payload: tuple[Buffer, ...], size: Octets) -> Iterator[tuple[tuple[Buffer, ...], Octets]]:

@@ -11,7 +11,7 @@ from plait.wire import icmp, tcp
 from plait.wire.checksum import internet_checksum
 from plait.wire.icmp import IcmpError
 from plait.wire.packet import header_length, ip_header, parse_packet, serialize_packet
-from plait.wire.segment import Segment
+from plait.wire.segment import Segment, piece_of
 
 CE: Final = 3
 """Congestion experienced (RFC 3168, 5)."""
@@ -97,24 +97,8 @@ def marked(packet: Packet) -> Packet | None:
 
 def copy_segment(segment: Segment) -> Segment:
     """Return a segment to be changed: packets on their way are shared and never changed."""
-    twin = Segment(
-        segment.flow,
-        segment.seq,
-        segment.ack,
-        segment.flags,
-        segment.window,
-        segment.payload,
-        segment.length,
-    )
-    twin.urgent = segment.urgent
-    twin.ts_val = segment.ts_val
-    twin.ts_ecr = segment.ts_ecr
-    twin.sack = segment.sack
-    twin.dss = segment.dss
-    twin.options = segment.options
-    twin.ecn = segment.ecn
+    twin = piece_of(segment, segment.seq, segment.flags, segment.payload, segment.length)
     twin.segment_size = segment.segment_size
-    twin.depart = segment.depart
     return twin
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from plait.units import Nanos
+from plait.units import Nanos, Octets
 from plait.wire.mptcp.dss import Dss
 from plait.wire.tcp_options import Option
 
@@ -98,3 +98,19 @@ class Segment:
         self.ecn = 0
         self.segment_size = 0
         self.depart = 0
+
+
+def piece_of(
+    whole: Segment, seq: int, flags: int, payload: tuple[Buffer, ...], length: Octets
+) -> Segment:
+    """Return a segment like `whole` but for these; it shares the options, which nobody changes."""
+    piece = Segment(whole.flow, seq, whole.ack, flags, whole.window, payload, length)
+    piece.urgent = whole.urgent
+    piece.ts_val = whole.ts_val
+    piece.ts_ecr = whole.ts_ecr
+    piece.sack = whole.sack
+    piece.dss = whole.dss
+    piece.options = whole.options
+    piece.ecn = whole.ecn
+    piece.depart = whole.depart
+    return piece
