@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import Final, cast
 
 import click
@@ -120,7 +121,7 @@ class Relay:
         for block in pending:
             self._send(protocol, block)
         if self._input_ended:
-            protocol.transport.write_eof()
+            self._finish(protocol)
         else:
             self._input.resume()
         self._close_if_done()
@@ -135,13 +136,18 @@ class Relay:
             self._send(self._current, block)
         else:
             self._watcher.update()
-            self._current.transport.write_eof()
+            self._finish(self._current)
             self._close_if_done()
 
     def _send(self, protocol: NcProtocol, block: bytes) -> None:
         """Pass a block on to the peer."""
         self._sent += len(block)
         protocol.transport.write(block)
+
+    def _finish(self, protocol: NcProtocol) -> None:
+        """Tell the peer that our stream ends here."""
+        with suppress(OSError):  # reset already, which `connection_lost` is about to say
+            protocol.transport.write_eof()
 
     def _close_if_done(self) -> None:
         """Close the connection when both directions have ended.

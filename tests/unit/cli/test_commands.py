@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ class Shell:
     """Starts commands inside a namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
-        self._namespace = namespace
+        self.namespace = namespace
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(
@@ -38,7 +39,7 @@ class Shell:
     ) -> subprocess.Popen[bytes]:
         line = [sys.executable, "-m", "plait.cli", *arguments]
         pipe = subprocess.PIPE
-        process = self._namespace.run(
+        process = self.namespace.run(
             lambda: subprocess.Popen(line, stdin=stdin, stdout=pipe, stderr=pipe)
         )
         self._started.append(process)
@@ -72,7 +73,15 @@ class Shell:
             lines = (line for table in tables for line in table.read_text().splitlines())
             return "\n".join(line for line in lines if line.split()[3] == "0A")
 
-        return self._namespace.run(read)
+        return self.namespace.run(read)
+
+
+def listen_for_one() -> socket.socket:
+    """Return a listening Multipath TCP socket of the namespace it is called in."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)
+    listener.bind(("127.0.0.1", int(PORT)))
+    listener.listen()
+    return listener
 
 
 @pytest.fixture
@@ -126,14 +135,16 @@ def test_nc_to_nobody_fails_in_one_line(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_nc_says_that_its_peer_reset(shell: Shell) -> None:
-    server = shell.listen("nc", "-l", PORT)
-    with Path("/dev/zero").open("rb") as endless:
-        client = shell.start("nc", "127.0.0.1", PORT, "--via", "kernel", stdin=endless)
-    assert server.stdout is not None
-    server.stdout.read(1)
-    server.send_signal(signal.SIGSTOP)
-    time.sleep(0.2)  # data that it will never read piles up, so its end is a reset
-    server.kill()
+    with shell.namespace.run(listen_for_one) as listener:
+        client = shell.start("nc", "127.0.0.1", PORT, "--via", "kernel")
+        assert client.stdin is not None
+        client.stdin.write(b"never read")
+        client.stdin.flush()
+        listener.settimeout(PATIENCE)
+        accepted, _ = listener.accept()
+    accepted.settimeout(PATIENCE)
+    accepted.recv(1, socket.MSG_PEEK)
+    accepted.close()  # with data in its queue, so this is a reset
     out, err = client.communicate(timeout=PATIENCE)
     assert (client.returncode, out) == (1, b"")
     assert err.startswith(b"plait nc: connection reset")
