@@ -27,8 +27,8 @@ from plait.mptcp.connection import Connection
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.state import State
 from plait.pathing.base import OpenSubflow
-from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
+from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
@@ -293,7 +293,7 @@ class Host:
         while token(key) in self._connections.by_token:
             key = self._entropy.octets(KEY_OCTETS)
         connection = Connection(
-            settings.connection,
+            settings,
             self.counters,
             self._entropy,
             key,

@@ -22,7 +22,7 @@ from plait.host.events import (
     Writable,
 )
 from plait.mptcp.state import State
-from plait.tcp.connection import Failure
+from plait.tcp.state import Failure
 
 _REASONS: Final = {
     Failure.REFUSED: LossReason.REFUSED,

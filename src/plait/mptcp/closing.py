@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from plait.mptcp import fallback, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Input, Mode, Phase, State, step
-from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
+from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
 from plait.wire.mptcp.mp_fail import MpFail
@@ -44,7 +44,7 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
     connection.state = step(connection.state, given)
     if connection.state is not State.TIME_WAIT:
         return
-    connection.linger_until = now + connection.settings.tcp.time_wait
+    connection.linger_until = now + connection.settings.time_wait
     for subflow in connection.subflows:
         if not subflow.alive:
             continue

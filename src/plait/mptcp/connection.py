@@ -26,8 +26,9 @@ from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
 from plait.pathing import path_managers
 from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
 from plait.scheduling import schedulers
-from plait.tcp.connection import Failure, TcpConnection
+from plait.tcp.connection import TcpConnection
 from plait.tcp.receiver import NEVER
+from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
@@ -138,10 +139,9 @@ class Connection:
     def _subflow(
         self, path: Path, iss: int, mtu: Octets, *, first: bool, initiator: bool
     ) -> Subflow:
-        tcp_settings = self.settings.tcp
         mss = mtu - IP_AND_TCP[path.local.version]
-        controller = controllers.find(tcp_settings.congestion)(mss)
-        tcp = TcpConnection(path.flow_out(), iss, mss, tcp_settings, controller)
+        controller = controllers.find(self.settings.congestion)(mss)
+        tcp = TcpConnection(path.flow_out(), iss, mss, self.settings, controller)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.settings.receive_buffer

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
 from plait.mptcp.state import Phase
-from plait.tcp.connection import Failure
 from plait.tcp.receiver import NEVER
+from plait.tcp.state import Failure
 from plait.wire.crypto import ACK_HMAC_OCTETS, SYN_ACK_HMAC_OCTETS, same
 from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
 from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC
@@ -70,7 +70,7 @@ def schedule_ack(subflow: Subflow, now: Nanos) -> None:
 
 def repeat_ack(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Send the MP_JOIN ACK again, or give up a listener that never answers."""
-    if subflow.join_ack_tries > connection.settings.tcp.syn_retries:
+    if subflow.join_ack_tries > connection.settings.syn_retries:
         subflow.tcp.fail(Failure.TIMED_OUT)
         connection.on_subflow_ended(now, subflow)
     else:

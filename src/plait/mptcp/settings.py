@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from plait.pathing import path_managers
+from plait.scheduling import schedulers
 from plait.tcp.settings import TcpSettings
-from plait.units import SECOND, Nanos, Octets
+from plait.units import SECOND, Nanos
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionSettings:
-    """Settings of a connection and of its subflows."""
+class ConnectionSettings(TcpSettings):
+    """Settings of a connection and of its subflows.  Raises UsageError for unknown names."""
 
-    tcp: TcpSettings = field(default_factory=TcpSettings)
     mptcp: bool = True
     """Offer and accept Multipath TCP; otherwise speak plain TCP."""
 
@@ -21,11 +22,6 @@ class ConnectionSettings:
 
     scheduler: str = "default"
     path_manager: str = "fullmesh"
-    receive_buffer: Octets = 4 << 20
-    send_buffer: Octets = 4 << 20
-    nodelay: bool = True
-    """Send small segments at once, as every multipath application wants; False is Nagle's rule."""
-
     max_subflows: int = 8
     """Subflows at one time, whoever opens them."""
 
@@ -44,3 +40,9 @@ class ConnectionSettings:
 
     no_subflow_timeout: Nanos = 30 * SECOND
     """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        TcpSettings.__post_init__(self)
+        schedulers.find(self.scheduler)
+        path_managers.find(self.path_manager)

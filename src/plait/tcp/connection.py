@@ -1,20 +1,19 @@
 """One TCP connection (RFC 9293): a subflow, or all there is after fall-back.
 
 This class holds state and dispatches.  Opening is in `handshake`, closing in `closing`, sending in
-`sender` and receiving in `receiver`.  It knows nothing of Multipath TCP: the layer above hands it
-runs with the options they carry, reads the octets in order, and completes the segments it emits.
+`sender`, receiving in `receiver`, time in `timers`.  It knows nothing of Multipath TCP: the layer
+above hands it runs with the options they carry, reads the octets in order, and completes the
+segments it emits.
 """
 
 from __future__ import annotations
 
-from enum import Enum
-
 from plait.congestion.base import CongestionController
-from plait.tcp import closing, handshake
+from plait.tcp import closing, handshake, timers
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
-from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, State
+from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, State
 from plait.tcp.timestamps import Timestamps
 from plait.units import SECOND, Nanos, Octets
 from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
@@ -29,15 +28,6 @@ CHALLENGE_GAP = SECOND // 2
 
 Two hosts whose numbers a box has set apart would answer each other for ever at a shorter one.
 """
-
-
-class Failure(Enum):
-    """Why a TCP connection ended other than by FINs."""
-
-    REFUSED = "refused"
-    RESET = "reset"
-    TIMED_OUT = "timed out"
-    ABORTED = "aborted"
 
 
 class TcpConnection:
@@ -103,9 +93,11 @@ class TcpConnection:
         self.probe_due = False
         self.time_wait_until: Nanos = NEVER
         self._challenged: Nanos = -CHALLENGE_GAP
-        self._persist_at: Nanos = NEVER
-        self._persist_tries = 0
-        self._unanswered = 0
+        self.persist_at: Nanos = NEVER
+        """When a closed window is probed."""
+
+        self.persist_tries = 0
+        self.unanswered = 0
         """Probes of a closed window since the peer was heard last."""
 
     # ---- opening and closing
@@ -257,8 +249,8 @@ class TcpConnection:
             rtt = self.timestamps.echoed_rtt(now, segment)
             advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
         sender.update_window(seq, ack, window)
-        self._persist_at = NEVER
-        self._unanswered = 0
+        self.persist_at = NEVER
+        self.unanswered = 0
         if advanced and sender.fin_queued and ack > sender.fin_position():
             closing.on_fin_acked(self, now)
         return True
@@ -286,7 +278,7 @@ class TcpConnection:
 
     def next_timeout(self) -> Nanos:
         """Return the next deadline, `NEVER` if there is none."""
-        soonest = min(self.receiver.ack_deadline, self.time_wait_until, self._persist_at)
+        soonest = min(self.receiver.ack_deadline, self.time_wait_until, self.persist_at)
         sender = self.sender
         if sender.snd_nxt > sender.snd_una and self.state is not State.CLOSED:
             soonest = min(soonest, sender.timeout_at())
@@ -294,52 +286,7 @@ class TcpConnection:
 
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""
-        receiver = self.receiver
-        if receiver.ack_deadline <= now:
-            receiver.ack_deadline = NEVER
-            receiver.ack_now = True
-        if self.time_wait_until <= now:
-            closing.on_time_wait_over(self)
-        if self._persist_at <= now:
-            self._on_persist_timeout()
-        sender = self.sender
-        if self.state is State.CLOSED or not sender.outstanding() or sender.timeout_at() > now:
-            return
-        self._on_retransmission_timeout(now)
-
-    def _on_retransmission_timeout(self, now: Nanos) -> None:
-        opening = self.state in (State.SYN_SENT, State.SYN_RECEIVED)
-        limit = self.settings.syn_retries if opening else self.settings.retries
-        if self.sender.backoff >= limit:
-            self.fail(Failure.TIMED_OUT)
-            return
-        if opening:
-            self.sender.back_off(now)
-            self.syn_due = True
-            return
-        self.sender.on_timeout(now)
-        self.fin_due = self.sender.fin_queued
-
-    def _on_persist_timeout(self) -> None:
-        """Probe the window; a peer that answers may keep it closed for ever, a dead one not."""
-        self._persist_at = NEVER
-        self._persist_tries += 1
-        self._unanswered += 1
-        self.probe_due = True
-        if self._unanswered > self.settings.retries:
-            self.fail(Failure.TIMED_OUT)
-
-    def _arm_persist(self, now: Nanos) -> None:
-        """Probe a closed window while data waits (RFC 9293, 3.8.6.1)."""
-        sender = self.sender
-        if not self.waiting and sender.stop <= sender.snd_nxt:
-            self._persist_tries = 0
-        elif (
-            self._persist_at == NEVER
-            and sender.snd_nxt <= sender.snd_una
-            and self.state in SYNCHRONIZED
-        ):
-            self._persist_at = now + sender.rtt.backed_off(self._persist_tries)
+        timers.handle_timeout(self, now)
 
     # ---- sending
 
@@ -365,7 +312,7 @@ class TcpConnection:
             out.append(closing.fin(self, now))
         if out or self.receiver.ack_now or self.probe_due:
             self._acknowledge(now, out)
-        self._arm_persist(now)
+        timers.arm_persist(self, now)
         return out
 
     def _fin_ready(self) -> bool:

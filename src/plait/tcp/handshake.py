@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from plait.tcp.settings import MAX_SHIFT
 from plait.tcp.state import Input, State, step
 from plait.units import Nanos
 from plait.wire.segment import ACK, RST, SYN, Segment
@@ -19,9 +20,6 @@ DEFAULT_MSS_V6: Final = 1220
 
 LEAST_MSS: Final = 88
 """Announcements below this are raised, so that full options leave room for payload."""
-
-MAX_SHIFT: Final = 14
-"""Largest window scale (RFC 7323, 2.3)."""
 
 
 def syn(connection: TcpConnection, now: Nanos) -> Segment:

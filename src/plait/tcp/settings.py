@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
+from plait.congestion import controllers
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
+
+MAX_SHIFT: Final = 14
+"""Largest window scale (RFC 7323, 2.3)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpSettings:
-    """Settings of one subflow; times in nanoseconds."""
+    """Settings of one subflow; times in nanoseconds.  Raises UsageError for unknown names."""
 
     congestion: str = "cubic"
     timestamps: bool = True
     sack: bool = True
-    window_scale: int = 8
-    """Shift we offer, 0 to 14; -1 does not offer the option (RFC 7323, 2)."""
+    window_scaling: bool = True
+    """Offer to scale windows (RFC 7323, 2)."""
+
+    window_scale: int = field(init=False)
+    """Shift we offer: the smallest that tells the whole receive buffer; -1 offers none."""
+
+    receive_buffer: Octets = 4 << 20
+    send_buffer: Octets = 4 << 20
+    nodelay: bool = True
+    """Send small segments at once, as every multipath application wants; False is Nagle's rule."""
 
     max_mss: Octets = 65535
     """Upper bound of the MSS we announce, whatever the MTU allows."""
@@ -34,3 +47,17 @@ class TcpSettings:
     delayed_ack: Nanos = 40 * MILLISECOND
     time_wait: Nanos = 60 * SECOND
     """2 MSL."""
+
+    def __post_init__(self) -> None:
+        """Check the name and derive `window_scale`."""
+        controllers.find(self.congestion)
+        shift = window_scale(self.receive_buffer) if self.window_scaling else -1
+        object.__setattr__(self, "window_scale", shift)
+
+
+def window_scale(receive_buffer: Octets) -> int:
+    """Return the smallest shift that lets 16 bits tell of the whole buffer (RFC 7323, 2.2).
+
+    A larger one would tell the window in coarser steps than it moves.
+    """
+    return min(max(receive_buffer.bit_length() - 16, 0), MAX_SHIFT)

@@ -30,6 +30,15 @@ class Input(Enum):
     EXPIRED = "twice the maximum segment lifetime passed"
 
 
+class Failure(Enum):
+    """Why a TCP connection ended other than by FINs."""
+
+    REFUSED = "refused"
+    RESET = "reset"
+    TIMED_OUT = "timed out"
+    ABORTED = "aborted"
+
+
 TRANSITIONS: Final[dict[tuple[State, Input], State]] = {
     (State.ESTABLISHED, Input.CLOSE): State.FIN_WAIT_1,
     (State.ESTABLISHED, Input.FIN_RECEIVED): State.CLOSE_WAIT,

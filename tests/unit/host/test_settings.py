@@ -15,4 +15,4 @@ from plait.host.settings import Settings
 def test_the_window_scale_is_the_smallest_that_tells_the_buffer(
     receive_buffer: int, scale: int
 ) -> None:
-    assert Settings(receive_buffer=receive_buffer).connection.tcp.window_scale == scale
+    assert Settings(receive_buffer=receive_buffer).window_scale == scale

@@ -14,9 +14,10 @@ from support.world import Hook, World
 
 from plait.host.events import Closed, Lost, SubflowDown, SubflowUp
 from plait.host.output import split
-from plait.host.settings import Settings, window_scale
+from plait.host.settings import Settings
 from plait.mptcp.connection import MAX_ENDED
 from plait.mptcp.keys import Keys
+from plait.tcp.settings import window_scale
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.mptcp.dss import DATA_ACK, MAPPING
 from plait.wire.segment import RST, SYN, Segment
