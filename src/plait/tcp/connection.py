@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from plait.congestion.base import CongestionController
 from plait.tcp import closing, handshake, timers
+from plait.tcp.keepalive import KeepAlive
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
@@ -99,6 +100,11 @@ class TcpConnection:
         self.persist_tries = 0
         self.unanswered = 0
         """Probes of a closed window since the peer was heard last."""
+
+        self.unanswered_since: Nanos = 0
+        """When what is being repeated was sent first."""
+
+        self.keepalive = KeepAlive()
 
     # ---- opening and closing
 
@@ -190,6 +196,7 @@ class TcpConnection:
         if not repeated and not (inside and self.timestamps.check(now, segment)):
             self._on_unacceptable(now, segment)
             return False
+        self.keepalive.heard_at = now
         if flags & RST:
             return closing.on_reset(self, now, seq)
         if flags & SYN:
@@ -278,11 +285,7 @@ class TcpConnection:
 
     def next_timeout(self) -> Nanos:
         """Return the next deadline, `NEVER` if there is none."""
-        soonest = min(self.receiver.ack_deadline, self.time_wait_until, self.persist_at)
-        sender = self.sender
-        if sender.snd_nxt > sender.snd_una and self.state is not State.CLOSED:
-            soonest = min(soonest, sender.timeout_at())
-        return soonest
+        return timers.next_timeout(self)
 
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""

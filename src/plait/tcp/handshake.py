@@ -119,6 +119,7 @@ def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     if sender.fin_queued:
         connection.state = step(connection.state, Input.CLOSE)
     connection.timestamps.last_ack_sent = connection.receiver.rcv_nxt
+    connection.keepalive.start(connection, now)
 
 
 def _negotiate(connection: TcpConnection, now: Nanos, segment: Segment) -> None:

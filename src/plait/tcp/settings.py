@@ -48,6 +48,18 @@ class TcpSettings:
     time_wait: Nanos = 60 * SECOND
     """2 MSL."""
 
+    keepalive: bool = False
+    """Probe a peer that has been silent for `keepalive_idle` (RFC 9293, 3.8.4)."""
+
+    keepalive_idle: Nanos = 7200 * SECOND
+    keepalive_interval: Nanos = 75 * SECOND
+    keepalive_probes: int = 9
+    """Unanswered probes before a subflow is given up."""
+
+    user_timeout: Nanos = 0
+    """How long data, or a probe, may stay unanswered before a subflow is given up (RFC 9293,
+    3.9.1.8); 0 leaves it to `retries` and `keepalive_probes`."""
+
     def __post_init__(self) -> None:
         """Check the name and derive `window_scale`."""
         controllers.find(self.congestion)

@@ -13,6 +13,22 @@ if TYPE_CHECKING:
     from plait.tcp.connection import TcpConnection
 
 
+def next_timeout(connection: TcpConnection) -> Nanos:
+    """Return the next deadline, `NEVER` if there is none."""
+    soonest = min(
+        connection.receiver.ack_deadline,
+        connection.time_wait_until,
+        connection.persist_at,
+        connection.keepalive.deadline,
+    )
+    sender = connection.sender
+    if sender.snd_nxt > sender.snd_una and connection.state is not State.CLOSED:
+        soonest = min(soonest, sender.timeout_at())
+        if sender.backoff and connection.settings.user_timeout:
+            soonest = min(soonest, connection.unanswered_since + connection.settings.user_timeout)
+    return soonest
+
+
 def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     """Do what is due at `now`."""
     receiver = connection.receiver
@@ -22,17 +38,24 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     if connection.time_wait_until <= now:
         closing.on_time_wait_over(connection)
     if connection.persist_at <= now:
-        _on_persist_timeout(connection)
+        _on_persist_timeout(connection, now)
+    if connection.keepalive.deadline <= now:
+        connection.keepalive.on_timeout(connection, now)
     sender = connection.sender
-    if connection.state is State.CLOSED or not sender.outstanding() or sender.timeout_at() > now:
+    if connection.state is State.CLOSED or not sender.outstanding():
         return
-    _on_retransmission_timeout(connection, now)
+    if sender.backoff and _user_timed_out(connection, now):
+        connection.fail(Failure.TIMED_OUT)
+    elif sender.timeout_at() <= now:
+        _on_retransmission_timeout(connection, now)
 
 
 def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
     sender = connection.sender
     opening = connection.state in (State.SYN_SENT, State.SYN_RECEIVED)
     settings = connection.settings
+    if not sender.backoff:
+        connection.unanswered_since = sender.timer_base
     if sender.backoff >= (settings.syn_retries if opening else settings.retries):
         connection.fail(Failure.TIMED_OUT)
         return
@@ -44,13 +67,21 @@ def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
     connection.fin_due = sender.fin_queued
 
 
-def _on_persist_timeout(connection: TcpConnection) -> None:
+def _user_timed_out(connection: TcpConnection, now: Nanos) -> bool:
+    """Return whether the user wants to wait no longer for an answer (RFC 9293, 3.8.3)."""
+    limit = connection.settings.user_timeout
+    return limit > 0 and now - connection.unanswered_since >= limit
+
+
+def _on_persist_timeout(connection: TcpConnection, now: Nanos) -> None:
     """Probe the window; a peer that answers may keep it closed for ever, a dead one not."""
     connection.persist_at = NEVER
     connection.persist_tries += 1
+    if not connection.unanswered:
+        connection.unanswered_since = now
     connection.unanswered += 1
     connection.probe_due = True
-    if connection.unanswered > connection.settings.retries:
+    if connection.unanswered > connection.settings.retries or _user_timed_out(connection, now):
         connection.fail(Failure.TIMED_OUT)
 
 

@@ -26,8 +26,19 @@ INITIATOR: Final = "a"
 LISTENER: Final = "b"
 ROUTER: Final = "r"
 
-SETTINGS: Final[Mapping[str, Any]] = {"time_wait_ms": 30_000, "no_subflow_timeout_ms": 20_000}
-"""Of both hosts in every case: TIME-WAIT outlasts outages, so that no RST answers a late FIN."""
+SETTINGS: Final[Mapping[str, Any]] = {
+    "time_wait_ms": 30_000,
+    "no_subflow_timeout_ms": 20_000,
+    "keepalive": True,
+    "keepalive_idle_ms": 20_000,
+    "keepalive_interval_ms": 10_000,
+    "keepalive_probes": 5,
+}
+"""Of both hosts in every case.
+
+TIME-WAIT outlasts outages, so that no RST answers a late FIN, and so does the patience of
+keep-alive, without which a host that has nothing to say never learns that its peer is gone.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,11 +157,7 @@ class Rig:
             if talk.over:
                 continue
             moved = max(quiet_since, talk.plan.start, *(one.progressed for one in talk.parties))
-            alone = [one for one in talk.parties if one.ended and one.reason is not None]
-            if alone and now - moved > STALL:
-                for party in talk.parties:
-                    party.give_up(now)  # nothing tells it: there is no keepalive
-            elif now - moved > bound:
+            if now - moved > bound:
                 state = "; ".join(map(_progress, talk.parties))
                 raise Violation(
                     "stall", now, f"{(now - moved) // SECOND} s without progress: {state}"

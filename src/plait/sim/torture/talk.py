@@ -94,8 +94,7 @@ class Party(Application):
             if timer is not None:
                 timer.cancel()
 
-    def give_up(self, now: Nanos) -> None:
-        """Abort: the peer is gone and nothing will say so (an application's own time-out)."""
+    def _abort(self, now: Nanos) -> None:
         if not self.ended and self.opened:
             self.aborted = True
             self.station.host.abort(now, self.connection_id)
@@ -114,7 +113,7 @@ class Party(Application):
                 self.progressed = now
             if plan.abort_at is not None and self.sent >= plan.abort_at:
                 self._closed = True
-                self.give_up(now)
+                self._abort(now)
                 return
             if plan.pause and self._writer is not None:
                 self._writer.arm(now + plan.pause)
