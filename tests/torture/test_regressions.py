@@ -20,6 +20,10 @@ def setting(host: str, **values: Any) -> Fault:
     return Fault(kind="settings", host=host, values=values)
 
 
+def shape(number: int, direction: str, **values: Any) -> Fault:
+    return Fault(kind="shape", path=number, direction=direction, values=values)
+
+
 def box(number: int, name: str, **values: Any) -> Fault:
     return Fault(kind="box", path=number, name=name, values=values)
 
@@ -116,6 +120,44 @@ CHALLENGE_BEFORE_A_JOIN: Final = Case(
 """A challenge ACK on a subflow that was still opening told a window made for a SYN, rounded down:
 the right edge went back by 256 octets (RFC 8684, 3.3.4)."""
 
+DATA_BEFORE_THE_KEY: Final = Case(
+    seed=41_470,
+    paths=(path(1.3, 53, 346), path(2.6, 17, 123)),
+    talks=(
+        TalkPlan(
+            start=377_254_866,
+            initiator=PartyPlan(octets=222_976, close_late=True),
+            listener=PartyPlan(octets=14_838, write=100),
+        ),
+        TalkPlan(
+            start=57_979_363,
+            initiator=PartyPlan(octets=1, close_late=True),
+            listener=PartyPlan(octets=0),
+        ),
+        TalkPlan(
+            start=707_510_159,
+            initiator=PartyPlan(octets=58_909, pause=5 * MILLISECOND, close_late=True),
+            listener=PartyPlan(octets=19_411),
+        ),
+    ),
+    faults=(
+        setting("", checksum=False),
+        setting("b", receive_buffer=2000),
+        shape(0, "back", jitter_ms=1),
+        shape(0, "forth", loss_numbers=(9, 16, 19, 20, 21, 23)),
+        shape(1, "forth", jitter_ms=10),
+        Fault(
+            kind="event",
+            events=(
+                EventSpec(at_s=0.22, link="p0", up=False),
+                EventSpec(at_s=0.99, link="p0", up=True),
+            ),
+        ),
+    ),
+)
+"""A listener without the initiator's key sent a challenge ACK with a Data ACK made of no IDSN: it
+seemed to go back when the key came (RFC 8684, 3.1)."""
+
 CASES: Final = {
     "window of a retransmission": pytest.param(
         WINDOW_OF_A_RETRANSMISSION, marks=pytest.mark.rfc("9293", "3.10.7.4")
@@ -129,6 +171,7 @@ CASES: Final = {
     "DATA_FIN into silence": pytest.param(
         DATA_FIN_INTO_SILENCE, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
     ),
+    "data before the key": pytest.param(DATA_BEFORE_THE_KEY, marks=pytest.mark.rfc("8684", "3.1")),
 }
 
 
