@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from plait.drivers.base import Driver, is_unreachable
+from plait.drivers.base import Driver
 from plait.drivers.routing import Routes
 from plait.host.events import Event
 from plait.host.host import Host
@@ -150,8 +150,7 @@ class Pump:
             self._routes.learn(driver, segments)
             self.host.receive(now, segments)
         for error in driver.take_errors():
-            if is_unreachable(error):
-                self.host.on_unreachable(now, error.flow, error.code)
+            self.host.on_icmp_error(now, error)
 
     def _lose(self, driver: Driver, now: Nanos) -> None:
         """Go on without a driver whose network is gone for good."""

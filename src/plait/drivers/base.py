@@ -15,9 +15,6 @@ from typing import Final
 from plait.addresses import IpAddress
 from plait.units import Nanos, Octets
 from plait.wire.icmp import (
-    DESTINATION_UNREACHABLE,
-    DESTINATION_UNREACHABLE_V6,
-    FRAGMENTATION_NEEDED,
     IcmpError,
 )
 from plait.wire.segment import Segment
@@ -125,10 +122,3 @@ class Wrapper(Driver):
     def close(self) -> None:
         """Close the inner driver."""
         self._inner.close()
-
-
-def is_unreachable(error: IcmpError) -> bool:
-    """Return whether the error says that the destination, port or protocol cannot be reached."""
-    if error.version == 6:
-        return error.type == DESTINATION_UNREACHABLE_V6
-    return error.type == DESTINATION_UNREACHABLE and error.code != FRAGMENTATION_NEEDED

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Self
 
 from plait.addresses import IpAddress
-from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver, is_unreachable
+from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver
 from plait.drivers.routing import Routes
 from plait.host.host import Host
 from plait.units import Nanos, Octets
@@ -142,8 +142,7 @@ class Station:
                 self._routes.learn(driver, arrived)
                 host.receive(now, arrived)
             for error in driver.take_errors():
-                if is_unreachable(error):
-                    host.on_unreachable(now, error.flow, error.code)
+                host.on_icmp_error(now, error)
         due = host.next_timeout()
         if due is not None and due <= now:
             host.handle_timeout(now)

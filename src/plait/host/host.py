@@ -28,11 +28,10 @@ from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.state import State
 from plait.pathing.base import OpenSubflow
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import Failure
-from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import KEY_OCTETS, Entropy, initial_sequence, token
+from plait.wire.icmp import IcmpError
 from plait.wire.mptcp.mp_join import MpJoinSyn
 from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
 from plait.wire.option import Option
@@ -137,19 +136,19 @@ class Host:
             self._touch(entry)
             self._settle(now, entry)
 
-    def on_unreachable(self, now: Nanos, flow: bytes, code: int) -> None:
-        """An ICMP error quoted a segment we sent with `flow`; it only speeds up opening.
-
-        Once a connection is synchronized a hard error is soft (RFC 5927, 4).
-        """
-        found = self._connections.by_flow.get(reverse_flow(flow))
+    def on_icmp_error(self, now: Nanos, error: IcmpError) -> None:
+        """A router or host says that it could not pass on a segment of ours (RFC 5927)."""
+        found = self._connections.by_flow.get(reverse_flow(error.flow))
         if found is None:
             return
         entry, subflow = found
-        if subflow.tcp.state is TcpState.SYN_SENT:
-            subflow.tcp.fail(Failure.REFUSED)
+        if not subflow.tcp.on_icmp_error(now, error):
+            self.counters.out_of_window_icmps += 1
+            return
+        if subflow.tcp.failure is not None:
             entry.connection.on_subflow_ended(now, subflow)
-            self._settle(now, entry)
+        self._touch(entry)
+        self._settle(now, entry)
 
     # ---- the application
 

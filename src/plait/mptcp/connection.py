@@ -141,7 +141,7 @@ class Connection:
     ) -> Subflow:
         mss = mtu - IP_AND_TCP[path.local.version]
         controller = controllers.find(self.settings.congestion)(mss)
-        tcp = TcpConnection(path.flow_out(), iss, mss, self.settings, controller)
+        tcp = TcpConnection(path.flow_out(), iss, mss, self.settings, controller, self.counters)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.settings.receive_buffer

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress
-from plait.drivers.base import is_unreachable
 from plait.errors import UsageError
 from plait.host.events import (
     Accepted,
@@ -272,9 +271,8 @@ class Station(Node):
 
     def _on_error(self, now: Nanos, error: IcmpError) -> None:
         self.errors += 1
-        if is_unreachable(error):
-            self.host.on_unreachable(now, error.flow, error.code)
-            self.owe()
+        self.host.on_icmp_error(now, error)
+        self.owe()
 
     def _dispatch(self, now: Nanos, event: Event) -> None:
         """Tell the application of a connection what happened to it."""

@@ -8,18 +8,27 @@ segments it emits.
 
 from __future__ import annotations
 
+from typing import Final
+
+from plait.addresses import V4_FLOW, V6_FLOW
 from plait.congestion.base import CongestionController
-from plait.tcp import closing, handshake, timers
+from plait.tcp import closing, handshake, icmp, timers
 from plait.tcp.keepalive import KeepAlive
+from plait.tcp.path_mtu import PathMtu
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
 from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, State
 from plait.tcp.timestamps import Timestamps
+from plait.trace.counters import Counters
 from plait.units import SECOND, Nanos, Octets
+from plait.wire.icmp import IcmpError
 from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
 from plait.wire.seq import unwrap32, wrap32
 from plait.wire.tcp_options import Option
+
+IP_AND_TCP: Final = {V4_FLOW: 40, V6_FLOW: 60}
+"""Octets of the IP and TCP headers without options, by the length of a flow."""
 
 TIMESTAMPS_ROOM = 12
 """Octets of the timestamps option with its padding."""
@@ -41,6 +50,7 @@ class TcpConnection:
         local_mss: Octets,
         settings: TcpSettings,
         controller: CongestionController,
+        counters: Counters,
     ) -> None:
         """Make a closed connection.
 
@@ -50,11 +60,13 @@ class TcpConnection:
             local_mss: MTU less 40 octets (IPv4) or 60 (IPv6), announced in the MSS option.
             settings: Limits and switches.
             controller: Congestion control of this connection alone.
+            counters: Those of the host.
         """
         self.flow_out = flow_out
         self.iss = iss
         self.local_mss = min(local_mss, settings.max_mss)
         self.settings = settings
+        self.counters = counters
         self.state = State.CLOSED
         self.sender = Sender(settings, controller)
         self.receiver = Receiver(settings)
@@ -64,7 +76,7 @@ class TcpConnection:
         """Both sides offered window scaling."""
 
         self.path_mss = self.local_mss
-        """The smaller of both announced segment sizes."""
+        """The smaller of both announced segment sizes; `path_mtu` may allow less."""
 
         self.option_room: Octets = 0
         """Octets of each data segment that the layer above needs for its options."""
@@ -105,6 +117,8 @@ class TcpConnection:
         """When what is being repeated was sent first."""
 
         self.keepalive = KeepAlive()
+        headers = IP_AND_TCP[len(flow_out)]
+        self.path_mtu = PathMtu(headers, local_mss + headers)
 
     # ---- opening and closing
 
@@ -169,8 +183,13 @@ class TcpConnection:
     def update_mss(self) -> None:
         """Settle the payload of a full segment once the options in use are known."""
         room = (TIMESTAMPS_ROOM if self.timestamps.on else 0) + self.option_room
-        self.sender.mss = self.path_mss - room
-        self.sender.controller.on_mss(self.sender.mss)
+        path_mss = max(min(self.path_mss, self.path_mtu.mss), handshake.LEAST_MSS)
+        sender = self.sender
+        sender.mss = path_mss - room
+        if sender.snd_nxt <= 1:
+            sender.controller.on_mss(sender.mss)
+        else:
+            sender.controller.mss = sender.mss  # the window stays (RFC 8201, 5.3)
 
     # ---- receiving
 
@@ -258,6 +277,8 @@ class TcpConnection:
         sender.update_window(seq, ack, window)
         self.persist_at = NEVER
         self.unanswered = 0
+        if advanced:
+            self.path_mtu.on_progress()
         if advanced and sender.fin_queued and ack > sender.fin_position():
             closing.on_fin_acked(self, now)
         return True
@@ -280,6 +301,10 @@ class TcpConnection:
             receiver.on_fin(seq + segment.length)
         if receiver.fin_at >= 0 and receiver.rcv_nxt > receiver.reassembly.next:
             closing.on_fin_received(self, now)
+
+    def on_icmp_error(self, now: Nanos, error: IcmpError) -> bool:
+        """Apply an ICMP error; return whether it quotes a segment in flight."""
+        return icmp.on_error(self, now, error)
 
     # ---- time
 
@@ -347,8 +372,10 @@ class TcpConnection:
         segment.sack = ()
         segment.dss = run.dss
         segment.options = run.options
-        if length > self.sender.mss:
-            segment.segment_size = self.sender.mss
+        if length >= self.sender.mss:
+            if length > self.sender.mss:
+                segment.segment_size = self.sender.mss
+            self.path_mtu.full_at = min(self.path_mtu.full_at, departure.stop)
         return segment
 
     def segment(self, now: Nanos, flags: int, position: Octets) -> Segment:

@@ -320,6 +320,10 @@ class Sender:
         self.backoff += 1
         self.timer_base = now
 
+    def resend_outstanding(self) -> None:
+        """Count all that is in flight as lost for a reason other than congestion."""
+        self.scoreboard.mark_lost(max(self.snd_una, 1), min(self.snd_nxt, self.stop))
+
     def timeout_at(self) -> Nanos:
         """Return when the retransmission timer fires; only valid while data is outstanding."""
         rtt = self.rtt

@@ -20,6 +20,7 @@ def next_timeout(connection: TcpConnection) -> Nanos:
         connection.time_wait_until,
         connection.persist_at,
         connection.keepalive.deadline,
+        connection.path_mtu.deadline,
     )
     sender = connection.sender
     if sender.snd_nxt > sender.snd_una and connection.state is not State.CLOSED:
@@ -41,6 +42,8 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
         _on_persist_timeout(connection, now)
     if connection.keepalive.deadline <= now:
         connection.keepalive.on_timeout(connection, now)
+    if connection.path_mtu.deadline <= now:
+        connection.path_mtu.on_deadline(connection)
     sender = connection.sender
     if connection.state is State.CLOSED or not sender.outstanding():
         return
@@ -64,6 +67,7 @@ def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
         connection.syn_due = True
         return
     sender.on_timeout(now)
+    connection.path_mtu.on_retransmission_timeout(connection, now)
     connection.fin_due = sender.fin_queued
 
 

@@ -36,7 +36,7 @@ class ScriptedHost(Host):
         self.timeouts = 0
         self.transmits = 0
         self.addresses: list[tuple[IpAddress, bool, Octets]] = []
-        self.unreachable: list[int] = []
+        self.errors: list[int] = []
 
     def receive(self, now: Nanos, segments: Sequence[Segment]) -> None:
         self.received.append(len(segments))
@@ -60,8 +60,8 @@ class ScriptedHost(Host):
     ) -> None:
         self.addresses.append((address, present, mtu))
 
-    def on_unreachable(self, now: Nanos, flow: bytes, code: int) -> None:
-        self.unreachable.append(code)
+    def on_icmp_error(self, now: Nanos, error: IcmpError) -> None:
+        self.errors.append(error.code)
 
     def take_events(self) -> list[Event]:
         taken, self.events = self.events, []
@@ -262,16 +262,16 @@ def test_a_driver_with_a_clock_is_read_when_due() -> None:
     run(scenario, [driver], ignore)
 
 
-def test_unreachable_destinations_are_passed_on() -> None:
+def test_icmp_errors_are_passed_on() -> None:
     driver = Timed()
 
     async def scenario(host: ScriptedHost, pump: Pump) -> None:
         driver.fail(1)
-        driver.fail(4)  # too big: says nothing about reach
+        driver.fail(4)
         driver.due = [pump.now()]
         pump.owe()
         await until(lambda: host.received)
-        assert host.unreachable == [1]
+        assert host.errors == [1, 4]
 
     run(scenario, [driver], ignore)
 

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver, Wrapper, is_unreachable
+from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver, Wrapper
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import ACK, Segment
 
@@ -67,20 +67,3 @@ def test_a_driver_without_descriptor_or_clock_says_so() -> None:
     assert plain.fileno() == NO_DESCRIPTOR
     assert plain.next_timeout() is None
     assert plain.take_errors() == []
-
-
-@pytest.mark.parametrize(
-    ("error", "answer"),
-    [
-        (icmp(4, 3, 1), True),
-        (icmp(4, 3, 3), True),
-        (icmp(4, 3, 4), False),  # fragmentation needed
-        (icmp(4, 11, 0), False),  # time exceeded
-        (icmp(6, 1, 0), True),
-        (icmp(6, 2, 0), False),  # packet too big
-        (icmp(6, 3, 0), False),  # time exceeded
-    ],
-)
-@pytest.mark.rfc("5927", "4")
-def test_which_errors_mean_unreachable(error: IcmpError, answer: bool) -> None:
-    assert is_unreachable(error) is answer

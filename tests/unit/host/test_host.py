@@ -39,6 +39,7 @@ from plait.host.host import MAX_RESETS
 from plait.host.ports import EPHEMERAL
 from plait.host.settings import Settings
 from plait.units import SECOND
+from plait.wire.icmp import IcmpError
 from plait.wire.segment import ACK, FIN, RST, SYN, Segment
 from plait.wire.tcp import serialize_tcp
 
@@ -227,16 +228,11 @@ def test_ipv6_connections_work() -> None:
 def test_an_icmp_error_ends_an_opening_connection_only(flow_of_ours: bool) -> None:
     script = Script(BARE)
     script.host.connect(0, PEER, PORT, local_port=7)
-    script.turn()
     path = Path(HOST, 7, PEER, PORT if flow_of_ours else PORT + 1)
-    script.host.on_unreachable(0, path.flow_out(), 1)
+    (syn,) = script.turn()
+    error = IcmpError(version=4, type=3, code=1, mtu=0, flow=path.flow_out(), seq=syn.seq)
+    script.host.on_icmp_error(0, error)
     assert script.endings() == ([LossReason.REFUSED] if flow_of_ours else [])
-
-
-def test_an_icmp_error_is_no_harm_to_an_open_connection() -> None:
-    peer = TcpPeer(PLAIN)
-    peer.script.host.on_unreachable(0, peer.flow.path.flow_in(), 1)
-    assert peer.script.endings() == []
 
 
 # ---- events
