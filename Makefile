@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NEWEST_VENV := $(VENV)/newest
 NEWEST_STAMP := $(NEWEST_VENV)/.installed
-SOURCES := src tests benchmarks examples
+SOURCES := src tests benchmarks examples tools
 MAX_LINES := 500
 
 # Seeds of `make torture`: others every day.
@@ -24,7 +24,7 @@ FIRST_SEED := $(shell expr $$(date +%s) / 86400 '*' 10000)
 SEEDS ?= $(FIRST_SEED)-$(shell expr $(FIRST_SEED) + 4999)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest check lint bench torture format clean
+.PHONY: help demo test test-newest check lint bench torture compliance format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -44,19 +44,25 @@ bench: $(STAMP) ## measure throughput against the kernel's own
 torture: $(STAMP) ## 5,000 fresh random worlds, or SEEDS=A-B
 	$(BIN)/plait torture --jobs 2 --seeds $(SEEDS)
 
+compliance: $(STAMP) ## write docs/rfc/compliance.md from the marks of the tests
+	@$(BIN)/pytest tests --collect-only -qq --rfc-marks=build/marks.json >/dev/null
+	@$(BIN)/python tools/compliance.py build/marks.json
+
 format: $(STAMP) ## format the sources
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} +
+	find $(SOURCES) -name __pycache__ -prune -exec rm -rf {} +
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(BIN)/pytest tests --collect-only -qq --rfc-marks=build/marks.json >/dev/null
+	$(BIN)/python tools/compliance.py build/marks.json --check
 	@find $(SOURCES) -name '*.py' -exec awk -v most=$(MAX_LINES) \
 		'FNR == most + 1 { print FILENAME ": more than " most " lines"; bad = 1 } END { exit bad }' {} +
 

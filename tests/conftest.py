@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,25 @@ from pyroute2 import netns as namespaces
 
 settings.register_profile("plait", deadline=None)  # a loaded machine is not a failure
 settings.load_profile("plait")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the compliance page be made from what the tests say of themselves."""
+    parser.addoption("--rfc-marks", metavar="FILE", help="write which tests carry which ids")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write the ids of requirements with the tests that carry them."""
+    target = session.config.getoption("--rfc-marks")
+    if target is None:
+        return
+    marked: dict[str, list[str]] = {}
+    for item in session.items:
+        for mark in item.iter_markers("rfc"):
+            for row in mark.args[2:]:
+                marked.setdefault(row, []).append(item.nodeid)
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    Path(target).write_text(json.dumps(marked), encoding="utf-8")
 
 
 @pytest.fixture
