@@ -34,8 +34,8 @@ HEAD: Final = """\
 # What is required, and which tests prove it
 
 Made by `make compliance` from the marks of the tests; do not edit.  The rows are those of
-[requirements.tsv](requirements.tsv); what plait does not meet, or no test can show, has its reason in
-[exceptions.md](exceptions.md).
+[requirements.tsv](requirements.tsv); what plait does not meet, or no test can show, has
+its reason in [exceptions.md](exceptions.md).
 """
 
 

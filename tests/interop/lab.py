@@ -40,6 +40,9 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     kernel_mptcp: bool = True
     subflow_limit: int = 8
+    sysctls: dict[str, int | str] = field(default_factory=dict)
+    """Of the kernel's namespace, besides those that every lab sets."""
+
     wrap: Wrap | None = None
     """Puts a driver of the test's own before a path's TUN device; called with the path's number."""
 
@@ -101,6 +104,8 @@ def in_lab(plan: Plan, scenario: Callable[[Lab], Awaitable[T]], seconds: float =
         namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
         namespace.set_sysctl("net.mptcp.checksum_enabled", int(plan.checksum))
         namespace.set_sysctl("net.mptcp.close_timeout", 1)
+        for name, value in plan.sysctls.items():
+            namespace.set_sysctl(name, value)
         namespace.set_mptcp_limits(subflows=plan.subflow_limit, add_addr_accepted=8)
         return namespace.run(lambda: asyncio.run(main()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Final, TypeVar
 
@@ -48,13 +49,13 @@ PEER_2: Final = ip_address("10.0.2.2")
 KEY: Final = b"peer key"
 ISS: Final = 5_000_000
 NONCE: Final = 0xC0FFEE
-PLAIN: Final = Settings(mptcp=False, timestamps=False)
+PLAIN: Final = Settings(mptcp=False, timestamps=False, autotuning=False)
 """TCP without options that scripts would have to keep up."""
 
-BARE: Final = Settings(timestamps=False, path_manager="default")
+BARE: Final = Settings(timestamps=False, path_manager="default", autotuning=False)
 """Multipath TCP likewise."""
 
-UNCHECKED: Final = Settings(timestamps=False, path_manager="default", checksum=False)
+UNCHECKED: Final = replace(BARE, checksum=False)
 """And without DSS checksums."""
 
 

@@ -90,6 +90,7 @@ class Stack:
         *,
         local: str | None = None,
         settings: Settings | None = None,
+        data: bytes = b"",
     ) -> tuple[StackTransport, _Protocol]:
         """Connect and return transport and protocol, as an asyncio loop does.
 
@@ -99,6 +100,7 @@ class Stack:
             port: The remote port.
             local: The local address of the first subflow; the host chooses by default.
             settings: In place of the stack's.
+            data: Written before all else; with `Settings.fast_open` it may leave on the SYN.
 
         Raises:
             OSError: Of the kind asyncio raises: refused, reset, timed out, unreachable.
@@ -110,7 +112,7 @@ class Stack:
         for remote in await self._resolve(host, port):
             pump = self._start()
             connection_id = self._host.connect(
-                pump.now(), remote, port, local=source, settings=settings
+                pump.now(), remote, port, local=source, settings=settings, data=data
             )
             pump.owe()
             try:

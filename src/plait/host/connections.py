@@ -17,6 +17,7 @@ class Entry:
         "connection_id",
         "dirty",
         "end_seen",
+        "fast_open",
         "listener_id",
         "readable_told",
         "settings",
@@ -44,6 +45,9 @@ class Entry:
 
         self.closed_told = False
         """The application heard of the end: the id is free."""
+
+        self.fast_open = False
+        """Data on its SYN opened it, and the handshake is not complete."""
 
         self.dirty = False
         """It waits in the host's queue of connections to transmit."""
@@ -73,8 +77,16 @@ class Connections:
         if found is not None and found[1] is subflow:  # another may have the flow by now
             del self.by_flow[subflow.flow_in]
 
+    def forget_ended(self, connection: Connection) -> None:
+        """The flows of subflows that ended since the last call are free."""
+        for subflow, up in connection.changed:
+            if not up:
+                self.forget_subflow(subflow)
+        connection.changed.clear()
+
     def forget(self, entry: Entry) -> None:
         """The connection is gone."""
+        entry.connection.tuning.end()
         self.by_id.pop(entry.connection_id, None)
         self.by_token.pop(entry.connection.keys.local_token, None)
         for subflow in entry.connection.subflows:

@@ -9,36 +9,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
-from plait.addresses import IpAddress, Path, path_of_arrival
+from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
 from plait.errors import UsageError
 from plait.host.connections import Connections, Entry
 from plait.host.deadlines import Deadlines
 from plait.host.events import Event
 from plait.host.listener import Listener, Listeners
-from plait.host.ports import free_path, free_port, source_for
+from plait.host.opener import Opener
+from plait.host.ports import free_port
 from plait.host.reporting import report
-from plait.host.reset import from_elsewhere, reset_for, reverse_flow
-from plait.host.settings import Settings
+from plait.host.reset import reverse_flow
+from plait.host.settings import LIVE, Settings, changed_fields
 from plait.host.thinning import thin
-from plait.mptcp.connection import Connection
+from plait.host.time_wait import Remains
+from plait.mptcp import closing
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.state import State
-from plait.pathing.base import OpenSubflow
+from plait.mptcp.tuning import Memory
 from plait.tcp.receiver import NEVER
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
-from plait.wire.crypto import KEY_OCTETS, Entropy, initial_sequence, token
+from plait.wire.crypto import Entropy
 from plait.wire.icmp import IcmpError
-from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
-from plait.wire.option import Option
-from plait.wire.segment import ACK, RST, SYN, Segment
-
-MAX_RESETS: Final = 256
-"""RSTs for stray segments that wait to be sent; more are not made."""
+from plait.wire.segment import RST, Segment
 
 
 class Host:
@@ -53,16 +48,23 @@ class Host:
         """
         self.settings = settings
         self.counters = Counters()
-        self._entropy = Entropy(entropy)
-        self._secret = self._entropy.octets(32)
-        self._mtus: dict[IpAddress, Octets] = {}
         self._listeners = Listeners()
         self._connections = Connections()
+        self._memory = Memory(settings.memory)
+        self._opener = Opener(
+            settings,
+            self.counters,
+            Entropy(entropy),
+            self._memory,
+            self._connections,
+            self._listeners,
+        )
+        self._mtus = self._opener.mtus
+        self._answers = self._opener.answers
+        self._time_wait = self._opener.time_wait
         self._deadlines = Deadlines()
         self._dirty: deque[Entry] = deque()
-        self._resets: deque[Segment] = deque()
         self._events: list[Event] = []
-        self._last_id = 0
 
     # ---- the network
 
@@ -73,13 +75,21 @@ class Host:
         for segment in thin(segments):
             found = flows.get(segment.flow)
             if found is None:
-                self._on_stray(now, segment)
-                continue
-            entry, subflow = found
-            entry.connection.receive(now, subflow, segment)
+                begun = self._opener.on_stray(now, segment)
+                if begun is None:
+                    continue
+                entry = begun
+            else:
+                entry, subflow = found
+                if not entry.accepted and self._listeners.defers(entry.listener_id, segment):
+                    self.counters.listen_overflows += 1
+                    continue
+                entry.connection.receive(now, subflow, segment)
             if not entry.dirty:
                 entry.dirty = True
                 self._dirty.append(entry)
+            if not entry.accepted:
+                self._settle(now, entry)  # at once: it may be the last one to fit in a queue
             if not touched or touched[-1] is not entry:
                 touched.append(entry)
         self.counters.in_segs += len(segments)
@@ -89,9 +99,10 @@ class Host:
     def transmit(self, now: Nanos, limit: int = 64) -> list[Segment]:
         """Return segments that are to leave now, about `limit` at most."""
         out: list[Segment] = []
-        while self._resets and len(out) < limit:
-            self.counters.out_rsts += 1
-            out.append(self._resets.popleft())
+        while self._answers and len(out) < limit:
+            out.append(self._answers.popleft())
+            if out[-1].flags & RST:
+                self.counters.out_rsts += 1
         while self._dirty and len(out) < limit:
             entry = self._dirty.popleft()
             entry.dirty = False
@@ -112,10 +123,15 @@ class Host:
 
     def next_timeout(self) -> Nanos | None:
         """Return when `handle_timeout` is to be called at the latest; None for never."""
-        return self._deadlines.soonest()
+        soonest = self._deadlines.soonest()
+        expiry = self._time_wait.next_timeout()
+        if soonest is None or expiry is None:
+            return expiry if soonest is None else soonest
+        return min(soonest, expiry)
 
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""
+        self._time_wait.handle_timeout(now)
         for connection_id in self._deadlines.take_due(now):
             entry = self._connections.by_id.get(connection_id)
             if entry is not None:
@@ -161,26 +177,19 @@ class Host:
         local: IpAddress | None = None,
         local_port: int = 0,
         settings: Settings | None = None,
+        data: bytes = b"",
     ) -> int:
         """Begin a connection and return its id; `Established` or `Lost` follows.
 
-        Raises UsageError if no local address can reach the remote one or the path is in use.
+        `data` is written at once; the SYN carries its beginning if `Settings.fast_open` lets it
+        and a cookie is known.  Raises UsageError if no local address can reach the remote one, the
+        path is in use, or the send buffer cannot take `data`.
         """
-        chosen = settings or self.settings
         if not 0 < remote_port < 65536:
             raise UsageError(f"port {remote_port} is not between 1 and 65535")
-        source = local or source_for(self._mtus, remote)
-        if source not in self._mtus:
-            raise UsageError(f"{source} is no address of this host")
-        self._check_room()
+        source = self._opener.source_for(local, remote)
         wanted = Path(source, local_port, remote, remote_port)
-        path = free_path(self._entropy, self._connections.by_flow, wanted)
-        entry = self._new_entry(chosen, None, initiator=True)
-        self.counters.active_opens += 1
-        iss = initial_sequence(path.flow_out(), self._secret, now)
-        subflow = entry.connection.open(now, path, iss, self._mtus[source])
-        self._connections.add(entry)
-        self._connections.add_subflow(entry, subflow)
+        entry = self._opener.connect(now, wanted, settings or self.settings, data)
         self._touch(entry)
         return entry.connection_id
 
@@ -201,12 +210,12 @@ class Host:
         if address is not None and address not in self._mtus:
             raise UsageError(f"{address} is no address of this host")
         if port == 0:
-            port = free_port(self._entropy, self._listeners, address)
+            port = free_port(self._opener.entropy, self._listeners, address)
         elif self._listeners.in_use(address, port):
             raise UsageError(f"port {port} is in use: choose another or stop who listens there")
-        self._last_id += 1
-        self._listeners.add(Listener(self._last_id, address, port, settings or self.settings))
-        return self._last_id
+        listener_id = self._opener.next_id()
+        self._listeners.add(Listener(listener_id, address, port, settings or self.settings))
+        return listener_id
 
     def listener_port(self, listener_id: int) -> int:
         """Return the port of a listener.  Raises UsageError if there is none."""
@@ -275,6 +284,23 @@ class Host:
         self._entry(connection_id).connection.discard()
         self.close(now, connection_id)
 
+    def change(self, now: Nanos, connection_id: int, settings: Settings) -> None:
+        """Give an open connection other settings; only those of `LIVE` may differ.
+
+        Raises UsageError for others: they were settled when it opened.
+        """
+        entry = self._entry(connection_id)
+        fixed = changed_fields(entry.settings, settings) - LIVE
+        if fixed:
+            raise UsageError(f"{', '.join(sorted(fixed))}: choose before the connection opens")
+        entry.settings = settings
+        entry.connection.settings = settings
+        for subflow in entry.connection.subflows:
+            subflow.tcp.settings = settings
+            subflow.tcp.keepalive.change(subflow.tcp)
+        self._touch(entry)
+        self._settle(now, entry)
+
     def info(self, connection_id: int) -> ConnectionInfo:
         """Return a snapshot of a connection.  Raises UsageError if the id is gone."""
         return self._entry(connection_id).connection.info()
@@ -283,103 +309,8 @@ class Host:
         """Return what happened since the last call."""
         events = self._events
         self._events = []
+        self._listeners.on_events_taken()
         return events
-
-    # ---- new connections and subflows
-
-    def _new_entry(self, settings: Settings, listener_id: int | None, *, initiator: bool) -> Entry:
-        key = self._entropy.octets(KEY_OCTETS)
-        while token(key) in self._connections.by_token:
-            key = self._entropy.octets(KEY_OCTETS)
-        connection = Connection(
-            settings,
-            self.counters,
-            self._entropy,
-            key,
-            list(self._mtus),
-            initiator=initiator,
-        )
-        self._last_id += 1
-        return Entry(self._last_id, connection, settings, listener_id)
-
-    def _check_room(self) -> None:
-        if len(self._connections.by_id) >= self.settings.max_connections:
-            raise UsageError(f"this host has {self.settings.max_connections} connections already")
-
-    def _on_stray(self, now: Nanos, segment: Segment) -> None:
-        """Handle a segment that no subflow expects: a SYN, or one to be reset."""
-        path = path_of_arrival(segment.flow)
-        if path.local not in self._mtus or from_elsewhere(segment.flow):
-            return
-        if segment.flags & (SYN | ACK | RST) != SYN:
-            self._reset(segment)
-            return
-        joins = [option for option in segment.options if isinstance(option, MpJoinSyn)]
-        if joins:
-            self._on_join(now, segment, path, joins[0])
-        else:
-            self._on_syn(now, segment, path)
-
-    def _on_syn(self, now: Nanos, segment: Segment, path: Path) -> None:
-        listener = self._listeners.find(path.local, path.local_port)
-        if listener is None:
-            self._reset(segment)
-            return
-        if listener.full() or len(self._connections.by_id) >= self.settings.max_connections:
-            self.counters.listen_overflows += 1
-            return
-        entry = self._new_entry(listener.settings, listener.listener_id, initiator=False)
-        listener.opening.add(entry.connection_id)
-        self.counters.passive_opens += 1
-        iss = initial_sequence(path.flow_out(), self._secret, now)
-        mtu = self._mtus[path.local]
-        subflow = entry.connection.accept(now, path, iss, mtu, segment)
-        self._connections.add(entry)
-        self._connections.add_subflow(entry, subflow)
-        self._touch(entry)
-
-    def _on_join(self, now: Nanos, segment: Segment, path: Path, option: MpJoinSyn) -> None:
-        """Find the connection of an MP_JOIN by token, not by port (RFC 8684, 3.2)."""
-        entry = self._connections.by_token.get(option.token)
-        if entry is None:
-            self.counters.mp_join_no_token_found += 1
-            self._reset(segment, (MpTcprst(MPTCP_SPECIFIC),))
-            return
-        reason = entry.connection.refusal()
-        if reason is not None:
-            self.counters.mp_join_rejected += 1
-            self._reset(segment, (MpTcprst(reason),))
-            return
-        iss = initial_sequence(path.flow_out(), self._secret, now)
-        mtu = self._mtus[path.local]
-        subflow = entry.connection.accept_join(now, path, iss, mtu, segment, option)
-        self._connections.add_subflow(entry, subflow)
-        self._touch(entry)
-
-    def _open_joins(self, now: Nanos, entry: Entry) -> None:
-        """Give the subflows that the path manager wants their ports."""
-        connection = entry.connection
-        wishes, connection.joins = connection.joins, []
-        for wish in wishes:
-            self._open_join(now, entry, wish)
-
-    def _open_join(self, now: Nanos, entry: Entry, wish: OpenSubflow) -> None:
-        if wish.local not in self._mtus:
-            return
-        preferred = entry.connection.subflows[0].path.local_port if entry.listener_id is None else 0
-        path = Path(wish.local, preferred, wish.remote, wish.remote_port)
-        if not preferred or path.flow_in() in self._connections.by_flow:
-            wanted = Path(wish.local, 0, wish.remote, wish.remote_port)
-            path = free_path(self._entropy, self._connections.by_flow, wanted)
-        iss = initial_sequence(path.flow_out(), self._secret, now)
-        subflow = entry.connection.join(now, wish, path, iss, self._mtus[wish.local])
-        self._connections.add_subflow(entry, subflow)
-        self._touch(entry)
-
-    def _reset(self, segment: Segment, options: tuple[Option, ...] = ()) -> None:
-        reset = reset_for(segment, options)
-        if reset is not None and len(self._resets) < MAX_RESETS:
-            self._resets.append(reset)
 
     # ---- events and bookkeeping
 
@@ -402,20 +333,40 @@ class Host:
         if not entry.closed_told:
             report(entry, self._events)
         if entry.accepted and not opened:
-            self.counters.curr_estab += 1
-            self._listeners.on_opened(entry.listener_id, entry.connection_id)
-        if connection.changed:
-            for subflow, up in connection.changed:
-                if not up:
-                    self._connections.forget_subflow(subflow)
-            connection.changed.clear()
+            self._on_opened(now, entry)
+        if entry.fast_open:
+            self._opener.on_fast_opened(now, entry)
+        if connection.parted:
+            self._part(now, entry)
+        self._connections.forget_ended(connection)
         if connection.joins:
-            self._open_joins(now, entry)
+            self._opener.open_joins(now, entry)
+            self._touch(entry)
         if connection.state is State.CLOSED:
             self._forget_if_done(entry)
             return
         if not entry.dirty:  # otherwise the turn that is owed does it
             self._arm(entry)
+
+    def _on_opened(self, now: Nanos, entry: Entry) -> None:
+        """The application is to hear that a connection is open."""
+        self.counters.curr_estab += 1
+        if entry.listener_id is None:
+            self._opener.on_connected(now, entry)
+        else:
+            self._listeners.on_accepted(entry.listener_id, entry.connection_id)
+
+    def _part(self, now: Nanos, entry: Entry) -> None:
+        """Keep of subflows in TIME-WAIT what their last ACK says, which is sent from there."""
+        connection = entry.connection
+        parted, connection.parted = connection.parted, []
+        for subflow in parted:
+            self._connections.forget_subflow(subflow)
+            remains = Remains(now, subflow.tcp, closing.part(connection, now, subflow))
+            self._time_wait.add(subflow.flow_in, remains)
+            self._opener.answer(remains.ack(now))
+        if not entry.closed_told:
+            report(entry, self._events)
 
     def _arm(self, entry: Entry) -> None:
         """See to it that a connection is looked at when it asks for it."""
@@ -432,6 +383,6 @@ class Host:
             return
         if entry.accepted:
             self.counters.curr_estab -= 1
-        self._listeners.on_opened(entry.listener_id, entry.connection_id)
+        self._listeners.on_forgotten(entry.listener_id, entry.connection_id)
         self._deadlines.forget(entry.connection_id)
         self._connections.forget(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from typing import Final
 
 from plait.addresses import IpAddress, Path
@@ -22,10 +22,11 @@ def source_for(addresses: Iterable[IpAddress], remote: IpAddress) -> IpAddress:
     raise UsageError(f"no local IPv{remote.version} address to reach {remote} from")
 
 
-def free_path(entropy: Entropy, taken: Container[bytes], wanted: Path) -> Path:
-    """Return a path whose flow of arrivals is not taken; local port 0 is any (RFC 6056).
+def free_path(entropy: Entropy, tables: Sequence[Container[bytes]], wanted: Path) -> Path:
+    """Return a path whose flow of arrivals is in no table; local port 0 is any.
 
-    Raises UsageError if there is none.
+    Ports are drawn at random, and tried upward from there (RFC 6056, 3.3.1): only paths must
+    differ, so one port serves many remotes.  Raises UsageError if there is none.
     """
     low, high = EPHEMERAL
     start = entropy.below(high - low)
@@ -36,7 +37,8 @@ def free_path(entropy: Entropy, taken: Container[bytes], wanted: Path) -> Path:
     )
     for port in candidates:
         path = Path(wanted.local, port, wanted.remote, wanted.remote_port)
-        if path.flow_in() not in taken:
+        flow = path.flow_in()
+        if not any(flow in table for table in tables):
             return path
     raise UsageError(
         f"no free port for a path from {wanted.local} to {wanted.remote} port {wanted.remote_port}"

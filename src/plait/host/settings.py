@@ -5,9 +5,30 @@ Each layer adds its own to those of the layer below, so that one flat value serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final
 
+from plait.errors import UnknownNameError
 from plait.mptcp.settings import ConnectionSettings
+from plait.units import Octets
+
+SYN_COOKIES: Final = ("never", "when needed", "always")
+FAST_OPEN: Final = ("no", "client", "server", "both")
+
+LIVE: Final = frozenset(
+    {
+        "data_retries",
+        "keepalive",
+        "keepalive_idle",
+        "keepalive_interval",
+        "keepalive_probes",
+        "nodelay",
+        "retries",
+        "time_wait",
+        "user_timeout",
+    }
+)
+"""Settings that an open connection can change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +36,49 @@ class Settings(ConnectionSettings):
     """Settings of a host or of one listener or connection.  Raises UsageError for unknown names."""
 
     backlog: int = 128
-    """Connections of a listener that are not open yet."""
+    """Connections of a listener that are not open yet, and those whose `Accepted` nobody took."""
 
     max_connections: int = 65536
-    """Connections of the host, those in TIME-WAIT counted."""
+    """Connections of the host, those in TIME-WAIT not counted."""
+
+    max_time_wait: int = 16384
+    """Connections in TIME-WAIT; the oldest make room for new ones."""
+
+    memory: Octets = 1 << 30
+    """What the buffers of all connections of the host may hold together."""
+
+    syn_cookies: str = "when needed"
+    """Whether SYNs are answered without keeping anything: `never`, `when needed` (more connections
+    are opening than `backlog`) or `always` (RFC 4987, 3.6)."""
+
+    max_answers: int = 256
+    """RSTs, SYN cookies and ACKs in TIME-WAIT that wait to be sent; more are not made."""
+
+    fast_open: str = "no"
+    """Who may use data on SYNs: `no`, `client`, `server` or `both` (RFC 7413).
+
+    The network can repeat a SYN, and with it its data.  Use it where that does no harm.
+    """
+
+    fast_open_pending: int = 16
+    """Connections of a listener that a cookie opened whose handshake is not complete."""
+
+    fast_open_cache: int = 1024
+    """Pairs of addresses whose cookies are remembered."""
+
+    def __post_init__(self) -> None:
+        """Check the names."""
+        ConnectionSettings.__post_init__(self)
+        _check("syn_cookies", self.syn_cookies, SYN_COOKIES)
+        _check("fast_open", self.fast_open, FAST_OPEN)
+
+
+def changed_fields(before: Settings, after: Settings) -> set[str]:
+    """Return the names of the settings that differ."""
+    names = [field.name for field in fields(Settings)]
+    return {name for name in names if getattr(before, name) != getattr(after, name)}
+
+
+def _check(what: str, name: str, known: tuple[str, ...]) -> None:
+    if name not in known:
+        raise UnknownNameError(what, name, list(known))

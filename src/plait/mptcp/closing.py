@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp import fallback, reinjection
+from plait.mptcp import fallback, outgoing, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.tcp.receiver import NEVER
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos
+    from plait.wire.mptcp.dss import Dss
 
 
 def close(connection: Connection) -> None:
@@ -58,6 +59,14 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
             connection.on_subflow_ended(now, subflow)
     if not any(subflow.alive for subflow in connection.subflows):
         connection.state = step(connection.state, Input.SUBFLOWS_CLOSED)
+
+
+def part(connection: Connection, now: Nanos, subflow: Subflow) -> Dss | None:
+    """Give a subflow in TIME-WAIT to the host; return the Data ACK for what it still answers."""
+    subflow.tcp.part()
+    connection.on_subflow_ended(now, subflow)
+    known = connection.mode is Mode.MPTCP and connection.keys.remote
+    return outgoing.data_ack(connection) if known else None
 
 
 def on_linger_over(connection: Connection, now: Nanos) -> None:

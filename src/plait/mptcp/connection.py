@@ -13,7 +13,16 @@ from typing import Final
 from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
 from plait.congestion import controllers
-from plait.mptcp import advertising, closing, handshake, incoming, joining, outgoing, reinjection
+from plait.mptcp import (
+    advertising,
+    closing,
+    early,
+    handshake,
+    incoming,
+    joining,
+    outgoing,
+    reinjection,
+)
 from plait.mptcp.advertising import AddressBook
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.keys import Keys
@@ -23,25 +32,21 @@ from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
 from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
+from plait.mptcp.tuning import Memory, Tuning
 from plait.pathing import path_managers
 from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
 from plait.scheduling import schedulers
 from plait.tcp.connection import TcpConnection
+from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
-from plait.wire.mptcp.mp_capable import MpCapableSyn
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import (
-    ADMINISTRATIVELY_PROHIBITED,
-    MPTCP_SPECIFIC,
-    UNSPECIFIED,
-    MpTcprst,
-)
+from plait.wire.mptcp.mp_tcprst import UNSPECIFIED, MpTcprst
 from plait.wire.segment import SYN, Segment
 
 DSS_ROOM: Final = 28
@@ -65,6 +70,7 @@ class Connection:
         entropy: Entropy,
         key: bytes,
         local_addresses: Sequence[IpAddress],
+        memory: Memory,
         *,
         initiator: bool,
     ) -> None:
@@ -76,6 +82,7 @@ class Connection:
             entropy: That of the host.
             key: Our key, 8 octets, whose token no other connection of the host has.
             local_addresses: Addresses of the host at this time.
+            memory: That of the host.
             initiator: This host sends the first SYN.
         """
         self.settings = settings
@@ -93,8 +100,9 @@ class Connection:
         """The peer allows joins to its initial address (flag C)."""
 
         self.fallback_reason: str | None = None if settings.mptcp else "Multipath TCP is off"
-        self.sender = StreamSender(settings.send_buffer)
-        self.receiver = StreamReceiver(settings.receive_buffer)
+        self.tuning = Tuning(settings, memory)
+        self.sender = StreamSender(self.tuning.send)
+        self.receiver = StreamReceiver(self.tuning.receive)
         self.subflows: list[Subflow] = []
         """The first one, live ones and some that ended, in the order they were made."""
 
@@ -120,6 +128,9 @@ class Connection:
         self.changed: list[tuple[Subflow, bool]] = []
         """Subflows that came up (True) or ended (False) since the host looked."""
 
+        self.parted: list[Subflow] = []
+        """Subflows that entered TIME-WAIT since the host looked, which takes them over."""
+
         self.data_fin_at: Nanos = NEVER
         self.data_fin_tries = 0
         self.data_rto_at: Nanos = NEVER
@@ -136,15 +147,16 @@ class Connection:
 
     # ---- subflows
 
-    def _subflow(
+    def add_subflow(
         self, path: Path, iss: int, mtu: Octets, *, first: bool, initiator: bool
     ) -> Subflow:
+        """Make a subflow; the handshakes open it."""
         mss = mtu - IP_AND_TCP[path.local.version]
         controller = controllers.find(self.settings.congestion)(mss)
         tcp = TcpConnection(path.flow_out(), iss, mss, self.settings, controller, self.counters)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
-            tcp.receiver.window = self.settings.receive_buffer
+            tcp.receiver.window = self.tuning.receive
         subflow = Subflow(self.made, path, tcp, first=first, initiator=initiator)
         self.made += 1
         self._forget_ended()
@@ -165,57 +177,37 @@ class Connection:
         """Return the live subflow that a scheduler calls `index`."""
         return next(subflow for subflow in self.subflows if subflow.index == index)
 
-    def open(self, now: Nanos, path: Path, iss: int, mtu: Octets) -> Subflow:
-        """Begin the first subflow as initiator."""
-        subflow = self._subflow(path, iss, mtu, first=True, initiator=True)
-        self.addresses = AddressBook(path.local, path.remote)
-        if self.mode is Mode.MPTCP:
-            subflow.tcp.syn_options = (handshake.offer(self),)
-            subflow.tcp.syn_option_tries = self.settings.mptcp_syn_tries
-        subflow.tcp.open(now)
-        return subflow
+    def open(
+        self, now: Nanos, path: Path, iss: int, mtu: Octets, attempt: Attempt | None = None
+    ) -> Subflow:
+        """Begin the first subflow as initiator; an attempt puts data on the SYN."""
+        return handshake.begin(self, now, path, iss, mtu, attempt)
 
-    def accept(self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment) -> Subflow:
-        """Answer the first SYN as listener."""
-        offer: MpCapableSyn | None = handshake.offered(syn)
-        if offer is None and self.mode is Mode.MPTCP:
-            self.mode = Mode.TCP
-            self.fallback_reason = "no MP_CAPABLE in the SYN"
-        subflow = self._subflow(path, iss, mtu, first=True, initiator=False)
-        self.addresses = AddressBook(path.local, path.remote)
-        if offer is not None and self.mode is Mode.MPTCP:
-            subflow.tcp.syn_options = (handshake.answer(self, offer),)
-        subflow.tcp.accept(now, syn)
-        return subflow
+    def accept(
+        self,
+        now: Nanos,
+        path: Path,
+        iss: int,
+        mtu: Octets,
+        syn: Segment,
+        grant: Grant = NO_GRANT,
+    ) -> Subflow:
+        """Answer the first SYN as listener; a grant takes the data on it."""
+        return handshake.respond(self, now, path, iss, mtu, syn, grant)
 
     def join(self, now: Nanos, wish: OpenSubflow, path: Path, iss: int, mtu: Octets) -> Subflow:
         """Begin a further subflow with MP_JOIN."""
-        subflow = self._subflow(path, iss, mtu, first=False, initiator=True)
-        subflow.local_id = self.addresses.local_id(path.local)
-        subflow.remote_id = wish.remote_id
-        subflow.tcp.syn_options = (joining.request(self, subflow, wish.backup),)
-        subflow.tcp.open(now)
-        return subflow
+        return joining.begin(self, now, wish, path, iss, mtu)
 
     def refusal(self) -> int | None:
         """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
-        if self.mode is Mode.TCP or self.state in (State.TIME_WAIT, State.CLOSED):
-            return MPTCP_SPECIFIC
-        live = sum(1 for subflow in self.subflows if subflow.alive)
-        if not self.confirmed or live >= self.settings.max_subflows:
-            return ADMINISTRATIVELY_PROHIBITED
-        return None
+        return joining.refusal(self)
 
     def accept_join(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, option: MpJoinSyn
     ) -> Subflow:
         """Answer an MP_JOIN that there is no reason to refuse."""
-        subflow = self._subflow(path, iss, mtu, first=False, initiator=False)
-        subflow.local_id = self.addresses.local_id(path.local)
-        subflow.tcp.syn_options = (joining.answer(self, subflow, option),)
-        self.addresses.remote.setdefault(option.address_id, path.remote)
-        subflow.tcp.accept(now, syn)
-        return subflow
+        return joining.respond(self, now, path, iss, mtu, syn, option)
 
     def view(self) -> View:
         """Return what path managers may know."""
@@ -280,17 +272,26 @@ class Connection:
             return
         if opening:
             if tcp.state in (TcpState.SYN_SENT, TcpState.SYN_RECEIVED):
+                handshake.on_opening(self, now, subflow)
                 return
             self._on_opened(now, subflow, segment)
             if segment.flags & SYN or not subflow.alive:
                 closing.settle(self, now)
                 return
         incoming.on_segment(self, now, subflow, segment)
-        if tcp.state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
-            self.retire(now, subflow)
-        elif tcp.state is TcpState.CLOSED:
-            self.on_subflow_ended(now, subflow)
+        if tcp.state is not TcpState.ESTABLISHED:
+            self._follow(now, subflow)
         closing.settle(self, now)
+
+    def _follow(self, now: Nanos, subflow: Subflow) -> None:
+        """Do what the closing of a subflow calls for."""
+        state = subflow.tcp.state
+        if state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
+            self.retire(now, subflow)
+        elif state is TcpState.CLOSED:
+            self.on_subflow_ended(now, subflow)
+        elif state is TcpState.TIME_WAIT:
+            self.parted.append(subflow)
 
     def _prepare(self, subflow: Subflow, segment: Segment) -> None:
         """Tell TCP what it cannot know: the stream's window, and what a repeated SYN offers."""
@@ -312,6 +313,7 @@ class Connection:
                 handshake.on_syn_ack(self, segment)
             else:
                 handshake.on_third_ack(self, segment)
+        early.on_syn_ack(self, subflow)
         self.state = step(self.state, Input.OPENED)
         if self.sender.fin_queued:
             self.state = step(self.state, Input.CLOSE)
@@ -404,11 +406,17 @@ class Connection:
 
     def write(self, data: Buffer) -> Octets:
         """Take data to send and return how much fitted."""
-        return 0 if self.sender.fin_queued else self.sender.write(data)
+        if self.sender.fin_queued:
+            return 0
+        if len(data) > self.sender.room():
+            self.tuning.on_full(self)
+        return self.sender.write(data)
 
     def read(self, now: Nanos, limit: Octets) -> list[Buffer]:
         """Return data in order; tell the peer when much room came free."""
+        unread = self.receiver.unread
         pieces = self.receiver.read(limit)
+        self.tuning.on_read(self, now, unread - self.receiver.unread)
         self._tell_window()
         return pieces
 

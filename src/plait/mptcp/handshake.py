@@ -6,11 +6,17 @@ an MPTCP option of its own that it has it: the connection is then *confirmed*.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from plait.mptcp import fallback
+from plait.addresses import Path
+from plait.mptcp import early, fallback
+from plait.mptcp.advertising import AddressBook
 from plait.mptcp.mapping import Mapping
 from plait.mptcp.state import Mode
+from plait.tcp.fast_open import Attempt, Grant
+from plait.tcp.state import State as TcpState
+from plait.wire.crypto import same
 from plait.wire.mptcp.mp_capable import (
     CHECKSUM_REQUIRED,
     CRYPTO,
@@ -22,14 +28,79 @@ from plait.wire.mptcp.mp_capable import (
     MpCapableSyn,
     MpCapableSynAck,
 )
+from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC
 from plait.wire.segment import ACK, SYN, Segment
+from plait.wire.tcp_options import FastOpen
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
-    from plait.units import Nanos
+    from plait.units import Nanos, Octets
 
 VERSION = 1
+
+
+def begin(
+    connection: Connection,
+    now: Nanos,
+    path: Path,
+    iss: int,
+    mtu: Octets,
+    attempt: Attempt | None,
+) -> Subflow:
+    """Begin the first subflow as initiator, with data on the SYN if an attempt is given."""
+    subflow = connection.add_subflow(path, iss, mtu, first=True, initiator=True)
+    connection.addresses = AddressBook(path.local, path.remote)
+    if connection.mode is Mode.MPTCP:
+        subflow.tcp.syn_options = (offer(connection),)
+        subflow.tcp.syn_option_tries = connection.settings.mptcp_syn_tries
+    subflow.tcp.fast_open = attempt
+    subflow.tcp.open(now)
+    return subflow
+
+
+def respond(
+    connection: Connection,
+    now: Nanos,
+    path: Path,
+    iss: int,
+    mtu: Octets,
+    syn: Segment,
+    grant: Grant,
+) -> Subflow:
+    """Answer the first SYN as listener."""
+    found = offered(syn)
+    if found is None and connection.mode is Mode.MPTCP:
+        connection.mode = Mode.TCP
+        connection.fallback_reason = "no MP_CAPABLE in the SYN"
+    subflow = connection.add_subflow(path, iss, mtu, first=True, initiator=False)
+    connection.addresses = AddressBook(path.local, path.remote)
+    if found is not None and connection.mode is Mode.MPTCP:
+        subflow.tcp.syn_options = (answer(connection, found),)
+    if grant.cookie:
+        subflow.tcp.syn_options += (FastOpen(grant.cookie),)
+    subflow.tcp.accept(now, syn)
+    if grant.early:
+        early.take(connection, now, subflow, syn)
+    return subflow
+
+
+def on_opening(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Look whether a SYN met ours halfway, since Multipath TCP needs a listener.
+
+    RFC 8684 says nothing of it.  The connection goes on as plain TCP, as in Linux, and a join is
+    given up.
+    """
+    if not subflow.initiator or subflow.tcp.state is not TcpState.SYN_RECEIVED:
+        return
+    if not subflow.first:
+        fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
+        return
+    if connection.mode is Mode.TCP:
+        return
+    connection.counters.simult_connect_fallback += 1
+    subflow.tcp.syn_options = ()
+    fallback.fall_back(connection, "the SYNs crossed")
 
 
 def offer(connection: Connection) -> MpCapableSyn:
@@ -58,7 +129,8 @@ def offered(segment: Segment) -> MpCapableSyn | None:
 def on_repeated_syn(subflow: Subflow, segment: Segment) -> None:
     """Answer a SYN without the option in kind: a box drops what carries it (RFC 8684, 3.9.3)."""
     if segment.flags & (SYN | ACK) == SYN and offered(segment) is None:
-        subflow.tcp.syn_options = ()
+        keep = [one for one in subflow.tcp.syn_options if isinstance(one, FastOpen)]
+        subflow.tcp.syn_options = tuple(keep)
 
 
 def answer(connection: Connection, syn: MpCapableSyn) -> MpCapableSynAck:
@@ -66,9 +138,23 @@ def answer(connection: Connection, syn: MpCapableSyn) -> MpCapableSynAck:
     connection.counters.mp_capable_syn_rx += 1
     connection.checksum = connection.checksum or bool(syn.flags & CHECKSUM_REQUIRED)
     connection.join_initial = not syn.flags & DENY_JOIN_ID0
-    return MpCapableSynAck(
-        version=VERSION, flags=_flags(connection.checksum), sender_key=connection.keys.local
-    )
+    return answer_with(connection.keys.local, connection.checksum)
+
+
+def answer_with(key: bytes, checksum: bool) -> MpCapableSynAck:
+    """Return the option of a SYN/ACK that gives this key."""
+    return MpCapableSynAck(version=VERSION, flags=_flags(checksum), sender_key=key)
+
+
+def restore_offer(third: Segment, keys: Iterable[bytes]) -> tuple[bytes, MpCapableSyn] | None:
+    """Return which of these keys of ours an ACK echoes, and what the SYN must have offered."""
+    for option in third.options:
+        if isinstance(option, MpCapableAck | MpCapableData):
+            for key in keys:
+                if same(option.receiver_key, key):
+                    kept = option.flags & (CHECKSUM_REQUIRED | DENY_JOIN_ID0)
+                    return key, MpCapableSyn(version=VERSION, flags=HMAC_SHA256 | kept)
+    return None
 
 
 def on_syn_ack(connection: Connection, segment: Segment) -> None:
@@ -135,9 +221,10 @@ def map_first_data(connection: Connection, length: int, checksum: int) -> MpCapa
     )
 
 
-def mapping_of(option: MpCapableData) -> Mapping:
+def mapping_of(subflow: Subflow, option: MpCapableData) -> Mapping:
     """Return the mapping that MP_CAPABLE with data implies: DSN and SSN 1."""
-    return Mapping(1, 1, option.length, option.length, option.checksum)
+    start = 1 + subflow.early_received
+    return Mapping(1, start, option.length, option.length, option.checksum)
 
 
 def confirm(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
@@ -149,7 +236,7 @@ def confirm(connection: Connection, now: Nanos, subflow: Subflow, segment: Segme
         return
     if segment.dss is not None or segment.options:
         connection.on_confirmed(now)
-    elif segment.length or subflow.tcp.sender.snd_una > 1:
+    elif segment.length or subflow.tcp.sender.snd_una > 1 + subflow.early_sent:
         connection.counters.mp_capable_data_fallback += 1
         connection.infinite_due = True
         fallback.fall_back(connection, "the peer's first segment has no MPTCP option")

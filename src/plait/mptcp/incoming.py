@@ -62,7 +62,8 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
 def _is_stripped(subflow: Subflow) -> bool:
     """Return whether the first ACK of our data shows that the path removes DSS (RFC 8684, 3.7)."""
     sender = subflow.tcp.sender
-    return not subflow.proven and subflow.bare and min(sender.snd_una, sender.stop) > 1
+    acked = min(sender.snd_una, sender.stop) - subflow.early_sent
+    return not subflow.proven and subflow.bare and acked > 1
 
 
 def _ends_plainly(connection: Connection, subflow: Subflow) -> bool:
@@ -143,7 +144,8 @@ def _on_mapping(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) 
         closing.on_data_fin(connection, subflow, dsn + length)
     if length == 0:
         return
-    ssn = unwrap32(dss.ssn, 0, subflow.consumed)
+    early = subflow.early_received
+    ssn = unwrap32(dss.ssn, 0, subflow.consumed - early) + early
     mapping = Mapping(dsn, ssn, length, dss.length, dss.checksum)
     _declare(connection, now, subflow, mapping)
 
@@ -172,7 +174,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
     for option in segment.options:
         if isinstance(option, MpCapableData):
             if subflow.first:
-                _declare(connection, now, subflow, handshake.mapping_of(option))
+                _declare(connection, now, subflow, handshake.mapping_of(subflow, option))
         elif isinstance(option, MpFail):
             closing.on_fail(connection, now, subflow)
         elif isinstance(option, MpTcprst):
@@ -206,16 +208,17 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         length = min(waiting, mapping.ssn + mapping.length - start)
         pieces = subflow.take(length)
         waiting -= length
-        if connection.checksum and not _intact(connection, mapping, pieces):
+        if connection.checksum and not _intact(connection, subflow, mapping, pieces):
             _on_corrupt(connection, now, subflow, mapping, pieces)
             return
         _deliver(connection, mapping.dsn + start - mapping.ssn, pieces, length)
     subflow.mappings.release(subflow.consumed)
 
 
-def _intact(connection: Connection, mapping: Mapping, pieces: Pieces) -> bool:
+def _intact(connection: Connection, subflow: Subflow, mapping: Mapping, pieces: Pieces) -> bool:
     dsn = wrap64(mapping.dsn, connection.keys.remote_idsn)
-    return dss_checksum_ok(dsn, wrap32(mapping.ssn, 0), mapping.dll, pieces, mapping.checksum)
+    ssn = wrap32(mapping.ssn - subflow.early_received, 0)
+    return dss_checksum_ok(dsn, ssn, mapping.dll, pieces, mapping.checksum)
 
 
 def _deliver(connection: Connection, dsn: int, pieces: Pieces, length: int) -> None:

@@ -4,19 +4,65 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plait.addresses import Path
 from plait.mptcp import fallback
-from plait.mptcp.state import Phase
+from plait.mptcp.state import Mode, Phase, State
+from plait.pathing.base import OpenSubflow
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.wire.crypto import ACK_HMAC_OCTETS, SYN_ACK_HMAC_OCTETS, same
 from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
-from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC
+from plait.wire.mptcp.mp_tcprst import ADMINISTRATIVELY_PROHIBITED, MPTCP_SPECIFIC
 from plait.wire.segment import Segment
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
-    from plait.units import Nanos
+    from plait.units import Nanos, Octets
+
+
+def begin(
+    connection: Connection, now: Nanos, wish: OpenSubflow, path: Path, iss: int, mtu: Octets
+) -> Subflow:
+    """Begin a further subflow."""
+    subflow = connection.add_subflow(path, iss, mtu, first=False, initiator=True)
+    subflow.local_id = connection.addresses.local_id(path.local)
+    subflow.remote_id = wish.remote_id
+    subflow.tcp.syn_options = (request(connection, subflow, wish.backup),)
+    subflow.tcp.open(now)
+    return subflow
+
+
+def refusal(connection: Connection) -> int | None:
+    """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
+    if connection.mode is Mode.TCP or connection.state in (State.TIME_WAIT, State.CLOSED):
+        return MPTCP_SPECIFIC
+    live = [subflow for subflow in connection.subflows if subflow.alive]
+    half_open = sum(
+        1 for subflow in live if subflow.phase is Phase.OPENING and not subflow.initiator
+    )
+    settings = connection.settings
+    if not connection.confirmed or len(live) >= settings.max_subflows:
+        return ADMINISTRATIVELY_PROHIBITED
+    return ADMINISTRATIVELY_PROHIBITED if half_open >= settings.max_half_open_joins else None
+
+
+def respond(
+    connection: Connection,
+    now: Nanos,
+    path: Path,
+    iss: int,
+    mtu: Octets,
+    syn: Segment,
+    option: MpJoinSyn,
+) -> Subflow:
+    """Answer an MP_JOIN that there is no reason to refuse."""
+    subflow = connection.add_subflow(path, iss, mtu, first=False, initiator=False)
+    subflow.local_id = connection.addresses.local_id(path.local)
+    subflow.tcp.syn_options = (answer(connection, subflow, option),)
+    connection.addresses.remote.setdefault(option.address_id, path.remote)
+    subflow.tcp.accept(now, syn)
+    return subflow
 
 
 def request(connection: Connection, subflow: Subflow, backup: bool) -> MpJoinSyn:

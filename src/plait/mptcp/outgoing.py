@@ -173,7 +173,7 @@ def _queue(connection: Connection, grant: Grant) -> None:
         _map(connection, subflow, run, pieces)
     elif connection.infinite_due:
         connection.infinite_due = False
-        run.dss = _infinite(connection, start, ssn)
+        run.dss = _infinite(connection, start, ssn - subflow.early_sent)
     sender.queue(run)
 
 
@@ -189,11 +189,11 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
     """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
     length = run.stop - run.start
     dsn = wrap64(run.dsn, connection.keys.local_idsn)
-    ssn = wrap32(run.start, 0)
+    ssn = wrap32(run.start - subflow.early_sent, 0)
     checksum = NO_CHECKSUM
     if connection.checksum:
         checksum = dss_checksum(dsn, ssn, length, pieces)
-    if connection.initiator and subflow.first and run.start == 1 and not connection.confirmed:
+    if connection.initiator and subflow.first and ssn == 1 and not connection.confirmed:
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
         run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
@@ -237,7 +237,8 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
     """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
     if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
         stop = connection.sender.buffer.stop  # no data was left to carry it
-        segment.dss = _infinite(connection, stop, subflow.tcp.sender.stop)
+        at = subflow.tcp.sender.stop - subflow.early_sent
+        segment.dss = _infinite(connection, stop, at)
     known = bool(connection.keys.remote)  # not yet by a challenge ACK before the third one
     if connection.mode is Mode.TCP or segment.flags & (SYN | RST) or not known:
         return
@@ -254,14 +255,14 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
         isinstance(option, AddAddr | MpCapableData) for option in segment.options
     ):
         return  # no room beside the first, and the second is a mapping
-    ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
+    told = data_ack(connection)
     mapped = segment.dss
     if mapped is None:
-        segment.dss = Dss(DATA_ACK | DATA_ACK_8, ack)
+        segment.dss = told
     else:
         segment.dss = Dss(
-            mapped.flags | DATA_ACK | DATA_ACK_8,
-            ack,
+            mapped.flags | told.flags,
+            told.data_ack,
             mapped.dsn,
             mapped.ssn,
             mapped.length,
@@ -269,6 +270,12 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
         )
     if segment.sack:
         _trim_sack(segment)
+
+
+def data_ack(connection: Connection) -> Dss:
+    """Return the Data ACK of what arrived in order."""
+    ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
+    return Dss(DATA_ACK | DATA_ACK_8, ack)
 
 
 def _trim_sack(segment: Segment) -> None:

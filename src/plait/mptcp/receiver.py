@@ -26,6 +26,9 @@ class StreamReceiver:
         self.fin_at: Octets = -1
         """Position of the peer's DATA_FIN, -1 while unknown."""
 
+        self.early: Octets = 0
+        """Octets that came on the SYN, before the stream's first position (RFC 8684, B.2)."""
+
         self.discarding = False
         """The application will not read any more."""
 
@@ -96,6 +99,11 @@ class StreamReceiver:
                 self.unread += sum(map(len, ready))
             ready.clear()
         return new
+
+    def take_early(self, pieces: Pieces, length: Octets) -> None:
+        """Take what the SYN brought; nothing can be in front of it."""
+        self.early = self.unread = length
+        self._queue.extend(pieces)
 
     def read(self, limit: Octets) -> list[Buffer]:
         """Return up to `limit` octets in order, as pieces."""

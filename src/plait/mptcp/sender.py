@@ -25,13 +25,20 @@ class StreamSender:
         self.reinject = RangeSet()
         """Data to be sent once more, on another subflow than before."""
 
+        self.early: Octets = 0
+        """Octets that left on the SYN, before the stream's first position (RFC 8684, B.2)."""
+
         self.fin_queued = False
         self.starved = False
         """A `write` was cut short; the application waits to hear of room."""
 
+    def room(self) -> Octets:
+        """Return how much a `write` would take now."""
+        return self.capacity - (self.buffer.stop - self.buffer.start)
+
     def write(self, data: bytes | memoryview) -> Octets:
         """Take what fits and return how much that was."""
-        room = self.capacity - (self.buffer.stop - self.buffer.start)
+        room = self.room()
         if len(data) <= room:
             self.buffer.append(data)
             return len(data)
@@ -39,6 +46,14 @@ class StreamSender:
         if room > 0:
             self.buffer.append(memoryview(data)[:room])
         return max(room, 0)
+
+    def drop_early(self, length: Octets) -> None:
+        """The first octets written were delivered by the SYN: the stream begins behind them."""
+        self.early = length
+        rest = self.buffer.pieces(self.buffer.start + length, self.buffer.stop)
+        self.buffer = SendBuffer(1)
+        for piece in rest:
+            self.buffer.append(piece)
 
     def room_again(self) -> bool:
         """Return, once, whether a third of the buffer became free after a short `write`."""

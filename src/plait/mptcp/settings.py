@@ -25,6 +25,9 @@ class ConnectionSettings(TcpSettings):
     max_subflows: int = 8
     """Subflows at one time, whoever opens them."""
 
+    max_half_open_joins: int = 4
+    """Of these, those the peer opens whose HMAC is still to come (RFC 8684, 5)."""
+
     max_addresses: int = 8
     """Addresses of the peer remembered (RFC 8684, 5: advertisements must not flood)."""
 

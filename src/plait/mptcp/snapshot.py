@@ -21,8 +21,8 @@ def snapshot(connection: Connection) -> ConnectionInfo:
         token=connection.keys.local_token if is_mptcp else None,
         checksum=is_mptcp and connection.checksum,
         fallback_reason=connection.fallback_reason,
-        bytes_sent=connection.sender.snd_nxt - 1,
-        bytes_received=connection.receiver.reassembly.next - 1,
+        bytes_sent=connection.sender.snd_nxt - 1 + connection.sender.early,
+        bytes_received=connection.receiver.reassembly.next - 1 + connection.receiver.early,
         subflows=tuple(_subflow(subflow) for subflow in connection.subflows),
     )
 

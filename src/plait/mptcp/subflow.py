@@ -53,6 +53,12 @@ class Subflow:
         self.consumed: Octets = 1
         """Subflow position below which all data went to the stream."""
 
+        self.early_sent: Octets = 0
+        """Octets that our SYN delivered: no mapping counts them (RFC 8684, B.2)."""
+
+        self.early_received: Octets = 0
+        """Octets that the peer's SYN delivered."""
+
         self.proven = False
         """A DSS arrived on it."""
 
@@ -95,7 +101,7 @@ class Subflow:
     @property
     def can_send(self) -> bool:
         """Return whether new data may be queued on it."""
-        return self.phase is Phase.ACTIVE and self.tcp.state in CAN_SEND
+        return self.phase is Phase.ACTIVE and (self.tcp.state in CAN_SEND or self.tcp.ahead)
 
     @property
     def stale(self) -> bool:

@@ -13,15 +13,17 @@ from typing import Final
 from plait.addresses import V4_FLOW, V6_FLOW
 from plait.congestion.base import CongestionController
 from plait.tcp import closing, handshake, icmp, timers
+from plait.tcp.challenge import Challenges
+from plait.tcp.fast_open import Attempt
 from plait.tcp.keepalive import KeepAlive
 from plait.tcp.path_mtu import PathMtu
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
-from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, State
-from plait.tcp.timestamps import Timestamps
+from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, Role, State
+from plait.tcp.timestamps import TIMESTAMPS_ROOM, Timestamps
 from plait.trace.counters import Counters
-from plait.units import SECOND, Nanos, Octets
+from plait.units import Nanos, Octets
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
 from plait.wire.seq import unwrap32, wrap32
@@ -29,15 +31,6 @@ from plait.wire.tcp_options import Option
 
 IP_AND_TCP: Final = {V4_FLOW: 40, V6_FLOW: 60}
 """Octets of the IP and TCP headers without options, by the length of a flow."""
-
-TIMESTAMPS_ROOM = 12
-"""Octets of the timestamps option with its padding."""
-
-CHALLENGE_GAP = SECOND // 2
-"""Least time between two answers to segments that should not be there (RFC 5961, 7).
-
-Two hosts whose numbers a box has set apart would answer each other for ever at a shorter one.
-"""
 
 
 class TcpConnection:
@@ -98,6 +91,7 @@ class TcpConnection:
         self.reset_due: tuple[Option, ...] | None = None
         """A RST with these options is to be sent."""
 
+        self.role = Role.LISTENER
         self.half_open: int | None = None
         """SEG.ACK of a peer that has an old connection on our path, to be told so by a RST."""
 
@@ -105,7 +99,10 @@ class TcpConnection:
         self.fin_due = False
         self.probe_due = False
         self.time_wait_until: Nanos = NEVER
-        self._challenged: Nanos = -CHALLENGE_GAP
+        self.challenges = Challenges(settings.challenge_gap, iss)
+        self.fast_open: Attempt | None = None
+        """What our SYN carries besides, if anything (RFC 7413)."""
+
         self.persist_at: Nanos = NEVER
         """When a closed window is probed."""
 
@@ -124,12 +121,17 @@ class TcpConnection:
 
     def open(self, now: Nanos) -> None:
         """Begin an active open."""
+        self.role = Role.INITIATOR
         self.state = State.SYN_SENT
         self.syn_due = True
 
     def accept(self, now: Nanos, syn: Segment) -> None:
         """Answer a SYN (passive open)."""
         handshake.accept(self, now, syn)
+
+    def on_cookie(self) -> None:
+        """The SYN was answered by a SYN cookie (RFC 4987, 3.6)."""
+        handshake.on_cookie(self)
 
     def close(self) -> None:
         """Send FIN once all that is queued was sent."""
@@ -140,6 +142,11 @@ class TcpConnection:
         if self.state in SYNCHRONIZED or self.state is State.SYN_RECEIVED:
             self.reset_due = options
         self.fail(Failure.ABORTED)
+
+    def part(self) -> None:
+        """Leave TIME-WAIT to who keeps it in less space."""
+        self.time_wait_until = NEVER
+        self.state = State.CLOSED
 
     def fail(self, failure: Failure) -> None:
         """End at once; the first reason given stays."""
@@ -156,6 +163,8 @@ class TcpConnection:
         closing_down = self.state in (State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
         if closing_down and self.sender.snd_una >= self.sender.stop:
             self.state = State.CLOSED
+        elif self.state is State.SYN_RECEIVED and self.role is Role.INITIATOR:
+            self.refuse()
         else:
             self.fail(Failure.RESET)
 
@@ -163,6 +172,11 @@ class TcpConnection:
     def ended(self) -> bool:
         """Return whether nothing more will happen, in order or not."""
         return self.state is State.CLOSED
+
+    @property
+    def ahead(self) -> bool:
+        """Return whether data may be sent although the handshake is not complete."""
+        return self.role is Role.FAST_LISTENER and self.state is State.SYN_RECEIVED
 
     @property
     def busy(self) -> bool:
@@ -241,8 +255,7 @@ class TcpConnection:
 
     def challenge(self, now: Nanos) -> None:
         """Send an ACK that a genuine peer can answer (RFC 5961, 3 to 5), at a bounded rate."""
-        if now - self._challenged >= CHALLENGE_GAP:
-            self._challenged = now
+        if self.challenges.take(now):
             self.receiver.ack_now = True
 
     def _receive_ack(self, now: Nanos, segment: Segment, seq: Octets) -> bool:
@@ -327,7 +340,8 @@ class TcpConnection:
         if self.half_open is not None:
             return [self._reset_half_open(now, self.half_open), *self.transmit(now, limit - 1)]
         if self.syn_due:
-            return [handshake.syn(self, now)]
+            opening = handshake.syn(self, now)
+            return [opening, *self.transmit(now, limit - 1)] if self.ahead else [opening]
         if self.state is State.SYN_SENT:
             return []
         out: list[Segment] = []
@@ -401,6 +415,7 @@ class TcpConnection:
         self.half_open = None
         segment = self.segment(now, RST, 0)
         segment.seq = ack
+        segment.window = 0
         segment.ts_val = ABSENT
         return segment
 

@@ -1,12 +1,19 @@
-"""Opening a connection: three-way handshake and what the options on SYNs settle (RFC 9293, 3.5)."""
+"""Opening a connection: three-way handshake and what the options on SYNs settle (RFC 9293, 3.5).
+
+Data and FIN on a SYN are not taken, except by Fast Open: our answer acknowledges the SYN alone, and
+they come again.  Keeping them would let anyone fill memory who can send from a wrong address.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from plait.addresses import V4_FLOW
+from plait.tcp import fast_open
 from plait.tcp.settings import MAX_SHIFT
 from plait.tcp.state import Input, State, step
-from plait.units import Nanos
+from plait.tcp.timestamps import TIMESTAMPS_ROOM
+from plait.units import Nanos, Octets
 from plait.wire.segment import ACK, RST, SYN, Segment
 from plait.wire.seq import unwrap32
 from plait.wire.tcp_options import Mss, Option, SackPermitted, WindowScale
@@ -26,6 +33,7 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the SYN or SYN/ACK that is due."""
     answering = connection.state is State.SYN_RECEIVED
     segment = connection.segment(now, SYN | ACK if answering else SYN, 0)
+    segment.window = _whole_segments(connection, segment.window, answering)
     segment.sack = ()
     options: list[Option] = [Mss(connection.local_mss)]
     if connection.sack:
@@ -35,6 +43,8 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     if connection.syn_count < connection.syn_option_tries:
         options.extend(connection.syn_options)
     segment.options = tuple(options)
+    if connection.fast_open is not None and connection.syn_count == 0 and not answering:
+        fast_open.put_on_syn(connection, connection.fast_open, segment)
     connection.syn_due = False
     connection.syn_count += 1
     sender = connection.sender
@@ -44,6 +54,12 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     return segment
 
 
+def _whole_segments(connection: TcpConnection, window: Octets, answering: bool) -> Octets:
+    """Return the window of a SYN in whole segments, as Linux tells it."""
+    timestamps = TIMESTAMPS_ROOM if answering and connection.timestamps.on else 0
+    return window - window % (connection.local_mss - timestamps) or window
+
+
 def accept(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     """Take the SYN of a passive open (RFC 9293, 3.10.7.2)."""
     _negotiate(connection, now, segment)
@@ -51,13 +67,25 @@ def accept(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     connection.syn_due = True
 
 
+def on_cookie(connection: TcpConnection) -> None:
+    """Take the SYN/ACK as sent: it was a SYN cookie, made before this connection (RFC 4987, 3.6).
+
+    The round-trip time is unknown, as after a retransmission.
+    """
+    connection.syn_due = False
+    connection.syn_count = 2
+    connection.sender.snd_nxt = 1
+
+
 def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
     """Apply a segment in SYN-SENT (RFC 9293, 3.10.7.3); return whether it was acceptable."""
     sender = connection.sender
+    attempt = connection.fast_open
     acked = False
+    ack = 0
     if segment.flags & ACK:
         ack = unwrap32(segment.ack, connection.iss, sender.snd_una)
-        acked = ack == sender.snd_nxt == 1
+        acked = sender.snd_nxt == 1 <= ack <= 1 + (0 if attempt is None else attempt.sent)
         if not acked:
             if not segment.flags & RST:
                 connection.half_open = segment.ack
@@ -76,6 +104,8 @@ def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool
     if connection.syn_count == 1:
         sender.rtt.on_sample(now - sender.timer_base)
     _establish(connection, now, segment)
+    if attempt is not None:
+        fast_open.on_syn_ack(connection, attempt, segment, announced_mss(segment), ack)
     connection.receiver.ack_now = True
     return True
 
@@ -90,7 +120,8 @@ def on_final_ack(connection: TcpConnection, now: Nanos, segment: Segment) -> boo
     if connection.syn_count == 1:
         sender.rtt.on_sample(now - sender.timer_base)
     _establish(connection, now, segment)
-    sender.snd_wnd = segment.window << sender.scale
+    if not segment.flags & SYN:
+        sender.snd_wnd = segment.window << sender.scale
     return True
 
 
@@ -122,21 +153,26 @@ def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     connection.keepalive.start(connection, now)
 
 
+def announced_mss(syn: Segment) -> Octets:
+    """Return what a SYN says of segment sizes, the default if nothing (RFC 9293, 3.7.1)."""
+    for option in syn.options:
+        if isinstance(option, Mss):
+            return option.value
+    return DEFAULT_MSS_V4 if len(syn.flow) == V4_FLOW else DEFAULT_MSS_V6
+
+
 def _negotiate(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     """Settle what both SYNs must agree on."""
     receiver = connection.receiver
     receiver.irs = segment.seq
-    announced = DEFAULT_MSS_V4 if len(segment.flow) == 12 else DEFAULT_MSS_V6
     shift = -1
     sack = False
     for option in segment.options:
-        if isinstance(option, Mss):
-            announced = option.value
-        elif isinstance(option, WindowScale):
+        if isinstance(option, WindowScale):
             shift = min(option.shift, MAX_SHIFT)
         elif isinstance(option, SackPermitted):
             sack = True
-    connection.path_mss = min(connection.local_mss, max(announced, LEAST_MSS))
+    connection.path_mss = min(connection.local_mss, max(announced_mss(segment), LEAST_MSS))
     connection.sack = connection.sack and sack
     connection.sender.sack = connection.sack
     connection.timestamps.start(now, segment)

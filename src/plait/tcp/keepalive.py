@@ -33,6 +33,13 @@ class KeepAlive:
         if connection.settings.keepalive:
             self.deadline = now + connection.settings.keepalive_idle
 
+    def change(self, connection: TcpConnection) -> None:
+        """The settings may be others than before."""
+        settings = connection.settings
+        synchronized = connection.state in SYNCHRONIZED
+        wanted = settings.keepalive and synchronized
+        self.deadline = self.heard_at + settings.keepalive_idle if wanted else NEVER
+
     def on_timeout(self, connection: TcpConnection, now: Nanos) -> None:
         """Probe if the peer was silent for long enough; give up if it stays so."""
         settings = connection.settings

@@ -27,6 +27,9 @@ class TcpSettings:
 
     receive_buffer: Octets = 4 << 20
     send_buffer: Octets = 4 << 20
+    autotuning: bool = True
+    """Let buffers start small and grow to these sizes as the paths can use it."""
+
     nodelay: bool = True
     """Send small segments at once, as every multipath application wants; False is Nagle's rule."""
 
@@ -47,6 +50,12 @@ class TcpSettings:
     delayed_ack: Nanos = 40 * MILLISECOND
     time_wait: Nanos = 60 * SECOND
     """2 MSL."""
+
+    challenge_gap: Nanos = SECOND // 2
+    """Least time between two answers to segments that should not be there (RFC 5961, 7).
+
+    Two hosts whose numbers a box has set apart would answer each other for ever at a shorter one.
+    """
 
     keepalive: bool = False
     """Probe a peer that has been silent for `keepalive_idle` (RFC 9293, 3.8.4)."""

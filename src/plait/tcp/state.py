@@ -30,6 +30,14 @@ class Input(Enum):
     EXPIRED = "twice the maximum segment lifetime passed"
 
 
+class Role(Enum):
+    """Who began a connection."""
+
+    INITIATOR = "we sent the first SYN, as far as we knew"
+    LISTENER = "the peer did"
+    FAST_LISTENER = "the peer did, with a Fast Open cookie of ours"
+
+
 class Failure(Enum):
     """Why a TCP connection ended other than by FINs."""
 

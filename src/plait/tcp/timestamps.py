@@ -9,8 +9,16 @@ from plait.units import MILLISECOND, SECOND, Nanos, Octets
 from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
 from plait.wire.seq import HALF32, MASK32
 
+TIMESTAMPS_ROOM: Final = 12
+"""Octets of the option with its padding."""
+
 IDLE_LIMIT: Final = 24 * 24 * 3600 * SECOND
 """TS.Recent says nothing any more after this much silence (RFC 7323, 5.5)."""
+
+
+def clock(now: Nanos, offset: int) -> int:
+    """Return the TSval of this moment: milliseconds, and what hides the host's own clock."""
+    return (now // MILLISECOND + offset) & MASK32
 
 
 class Timestamps:
@@ -22,16 +30,14 @@ class Timestamps:
         self.recent = 0
         self.last_ack_sent: Octets = 0
         self._recent_at: Nanos = 0
-        self._offset = offset
-
-    def _clock(self, now: Nanos) -> int:
-        return (now // MILLISECOND + self._offset) & MASK32
+        self._echo = 0
+        self.offset = offset
 
     def stamp(self, now: Nanos, flags: int) -> tuple[int, int]:
         """Return TSval and TSecr for a segment with these flags."""
         if not self.on:
             return ABSENT, 0
-        return self._clock(now), self.recent if flags & ACK else 0
+        return clock(now, self.offset), self.recent if flags & ACK else 0
 
     def start(self, now: Nanos, syn: Segment) -> None:
         """Settle the option from the peer's SYN or SYN/ACK."""
@@ -50,11 +56,20 @@ class Timestamps:
         """Advance TS.Recent from a segment at the left edge (RFC 7323, 4.3)."""
         if self.on and segment.ts_val != ABSENT and seq <= self.last_ack_sent:
             self.recent = segment.ts_val
+            self._echo = segment.ts_ecr
             self._recent_at = now
 
     def echoed_rtt(self, now: Nanos, segment: Segment) -> Nanos:
         """Return the round-trip time that TSecr tells, 0 if it tells none."""
         if not self.on or segment.ts_val == ABSENT or segment.ts_ecr == 0:
             return 0
-        elapsed = (self._clock(now) - segment.ts_ecr) & MASK32
+        elapsed = (clock(now, self.offset) - segment.ts_ecr) & MASK32
         return max(1, elapsed) * MILLISECOND if elapsed < HALF32 else 0
+
+    def arrival_rtt(self) -> Nanos:
+        """Return the round-trip time that the last segment in order tells, 0 if it tells none.
+
+        It is from our ACK to the data that the ACK let go, so it needs no data of ours.
+        """
+        elapsed = (clock(self._recent_at, self.offset) - self._echo) & MASK32
+        return elapsed * MILLISECOND if self.on and self._echo and elapsed < HALF32 else 0

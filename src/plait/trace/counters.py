@@ -97,6 +97,9 @@ class Counters:
     in_errs: int = 0
     out_rsts: int = 0
     in_csum_errors: int = 0
+    syncookies_sent: int = 0
+    syncookies_recv: int = 0
+    syncookies_failed: int = 0
     embryonic_rsts: int = 0
     out_of_window_icmps: int = 0
     listen_overflows: int = 0
@@ -104,6 +107,7 @@ class Counters:
     paws_estab: int = 0
     delayed_acks: int = 0
     tw: int = 0
+    tw_recycled: int = 0
     tcp_sack_recovery: int = 0
     tcp_sack_reneging: int = 0
     tcp_fast_retrans: int = 0
@@ -119,6 +123,9 @@ class Counters:
     tcp_abort_on_data: int = 0
     tcp_abort_on_close: int = 0
     tcp_abort_on_timeout: int = 0
+    tcp_time_wait_overflow: int = 0
+    tcp_req_q_full_do_cookies: int = 0
+    tcp_req_q_full_drop: int = 0
     tcp_rcv_coalesce: int = 0
     tcp_ofo_queue: int = 0
     tcp_ofo_drop: int = 0
@@ -129,7 +136,9 @@ class Counters:
     tcp_fast_open_active_fail: int = 0
     tcp_fast_open_passive: int = 0
     tcp_fast_open_passive_fail: int = 0
+    tcp_fast_open_listen_overflow: int = 0
     tcp_fast_open_cookie_reqd: int = 0
+    tcp_fast_open_blackhole: int = 0
     tcp_syn_retrans: int = 0
     tcp_win_probe: int = 0
     tcp_keep_alive: int = 0
@@ -236,6 +245,9 @@ LINUX_NAMES: Final[dict[str, str]] = {
     "in_errs": "InErrs",
     "out_rsts": "OutRsts",
     "in_csum_errors": "InCsumErrors",
+    "syncookies_sent": "SyncookiesSent",
+    "syncookies_recv": "SyncookiesRecv",
+    "syncookies_failed": "SyncookiesFailed",
     "embryonic_rsts": "EmbryonicRsts",
     "out_of_window_icmps": "OutOfWindowIcmps",
     "listen_overflows": "ListenOverflows",
@@ -243,6 +255,7 @@ LINUX_NAMES: Final[dict[str, str]] = {
     "paws_estab": "PAWSEstab",
     "delayed_acks": "DelayedACKs",
     "tw": "TW",
+    "tw_recycled": "TWRecycled",
     "tcp_sack_recovery": "TCPSackRecovery",
     "tcp_sack_reneging": "TCPSACKReneging",
     "tcp_fast_retrans": "TCPFastRetrans",
@@ -258,6 +271,9 @@ LINUX_NAMES: Final[dict[str, str]] = {
     "tcp_abort_on_data": "TCPAbortOnData",
     "tcp_abort_on_close": "TCPAbortOnClose",
     "tcp_abort_on_timeout": "TCPAbortOnTimeout",
+    "tcp_time_wait_overflow": "TCPTimeWaitOverflow",
+    "tcp_req_q_full_do_cookies": "TCPReqQFullDoCookies",
+    "tcp_req_q_full_drop": "TCPReqQFullDrop",
     "tcp_rcv_coalesce": "TCPRcvCoalesce",
     "tcp_ofo_queue": "TCPOFOQueue",
     "tcp_ofo_drop": "TCPOFODrop",
@@ -268,7 +284,9 @@ LINUX_NAMES: Final[dict[str, str]] = {
     "tcp_fast_open_active_fail": "TCPFastOpenActiveFail",
     "tcp_fast_open_passive": "TCPFastOpenPassive",
     "tcp_fast_open_passive_fail": "TCPFastOpenPassiveFail",
+    "tcp_fast_open_listen_overflow": "TCPFastOpenListenOverflow",
     "tcp_fast_open_cookie_reqd": "TCPFastOpenCookieReqd",
+    "tcp_fast_open_blackhole": "TCPFastOpenBlackhole",
     "tcp_syn_retrans": "TCPSynRetrans",
     "tcp_win_probe": "TCPWinProbe",
     "tcp_keep_alive": "TCPKeepAlive",

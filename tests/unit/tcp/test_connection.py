@@ -8,7 +8,6 @@ import pytest
 from support.script import PLAIN, TcpPeer, payload
 
 from plait.host.events import LossReason
-from plait.tcp.connection import CHALLENGE_GAP
 from plait.tcp.receiver import QUICK_ACKS
 from plait.units import MILLISECOND, SECOND
 from plait.wire.segment import ACK, FIN, PSH, URG, Segment
@@ -303,5 +302,5 @@ def test_the_window_opens_in_steps_worth_the_while() -> None:
         peer.script.host.read(0, peer.id, 100)
         windows |= {segment.window for segment in peer.script.turn()}
         windows |= {segment.window for segment in peer.flow.send(ACK, b"", seq=1)}
-        peer.script.wait(CHALLENGE_GAP)
+        peer.script.wait(3 * PLAIN.challenge_gap // 2)
     assert windows == {0, 1500}

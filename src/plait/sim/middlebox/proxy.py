@@ -45,6 +45,12 @@ class _Direction:
         self.edge: Octets = 0
         """Right edge of the receiver's window."""
 
+        self.acked: Octets = 0
+        """What the receiver itself acknowledged."""
+
+        self.left: Octets = 0
+        """Up to here are octets without a copy: nothing beyond can be acknowledged for it."""
+
         self.answer: Segment | None = None
         """The latest segment of the other direction, a model for acknowledgments."""
 
@@ -99,12 +105,15 @@ class EarlyAck(Middlebox):
             forth.next += segment.length
             wanted = outbound in self._sides and forth.next - 1 > self._after
             room = forth.held + segment.length <= self._buffer and forth.next <= forth.edge
-            if wanted and segment.length and room:
+            if segment.length and not (wanted and room):
+                forth.left = forth.next
+            elif segment.length:
                 if not forth.copies:
                     forth.resend_at = now + self._resend
                 forth.copies.append(_Copy(segment, forth.next))
                 forth.held += segment.length
-                out += self._acknowledgment(forth, segment)
+                if forth.acked >= forth.left:
+                    out += self._acknowledgment(forth, segment)
         return out
 
     def _on_answer(self, now: Nanos, segment: Segment) -> None:
@@ -114,6 +123,7 @@ class EarlyAck(Middlebox):
             return
         back.answer = segment
         acked = back.numbers.position(segment.ack)
+        back.acked = max(back.acked, acked)
         own = self._flows.at(segment.flow).shift
         scaled = not segment.flags & SYN and min(own, back.shift) >= 0
         back.edge = max(back.edge, acked + (segment.window << (own if scaled else 0)))

@@ -46,4 +46,4 @@ def wrap_early(host: Host, entropy: bytes, *, initiator: bool) -> None:
     """Give a host half of the keys: initiators and listeners have different ones."""
     half = len(KEYS) // 2
     keys = KEYS[:half] if initiator else KEYS[half:]
-    host._entropy = NearWrap(entropy, keys)  # noqa: SLF001 - keys come from nowhere else
+    host._opener.entropy = NearWrap(entropy, keys)  # noqa: SLF001 - keys come from nowhere else

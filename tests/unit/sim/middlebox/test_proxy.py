@@ -54,10 +54,20 @@ def test_what_is_not_next_is_left_to_the_receiver() -> None:
 
 def test_it_begins_late_and_answers_for_no_more_than_it_holds() -> None:
     box = opened(EarlyAck(after_octets=4, buffer=8))
-    found = [acks(box, segment(100 + at, b"data")) for at in range(0, 20, 4)]
-    assert found == [[], [108], [112], [], []]
+    assert acks(box, segment(100, b"data")) == []
+    box.process(0, segment(500, flow=BACK_FLOW, ack=104), outbound=False)
+    found = [acks(box, segment(at, b"data")) for at in range(104, 120, 4)]
+    assert found == [[108], [112], [], []]
     box.process(0, segment(500, flow=BACK_FLOW, ack=120), outbound=False)
     assert acks(box, segment(120, b"data")) == [124]
+
+
+def test_it_answers_for_nothing_before_the_receiver_has_what_it_did_not_keep() -> None:
+    box = opened(EarlyAck(after_octets=4))
+    assert acks(box, segment(100, b"data")) == []
+    assert acks(box, segment(104, b"data")) == []
+    box.process(0, segment(500, flow=BACK_FLOW, ack=104), outbound=False)
+    assert acks(box, segment(108, b"data")) == [112]
 
 
 def test_it_answers_for_no_more_than_the_receiver_takes() -> None:
