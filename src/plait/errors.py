@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PlaitError(Exception):
     """Base of every error that plait raises on purpose."""
@@ -28,3 +30,9 @@ class UnknownNameError(UsageError):
         self.kind = kind
         self.name = name
         self.known = known
+
+
+def check_name(kind: str, name: str, known: Sequence[str]) -> None:
+    """Raise UnknownNameError unless the name is known."""
+    if name not in known:
+        raise UnknownNameError(kind, name, list(known))

@@ -93,6 +93,10 @@ class CongestionController:
         self.on_loss(now, in_flight)
         self.cwnd = self.mss
 
+    def on_congestion_mark(self, now: Nanos, in_flight: Octets) -> None:
+        """A router marked a packet instead of dropping it (RFC 3168): reduce as for a loss."""
+        self.on_loss(now, in_flight)
+
     def on_idle(self, now: Nanos) -> None:
         """Nothing was sent for longer than the RTO (RFC 5681, 4.1): restart cautiously."""
         self.cwnd = min(self.cwnd, initial_window(self.mss))

@@ -14,6 +14,9 @@ C: Final = 0.4
 BETA: Final = 0.7
 """Multiplicative decrease (RFC 9438, 4.6)."""
 
+BETA_ECN: Final = 0.85
+"""The same for a congestion mark (RFC 8511, 4.1)."""
+
 ALPHA: Final = 3.0 * (1.0 - BETA) / (1.0 + BETA)
 """Additive increase of the Reno-friendly estimate (RFC 9438, 4.3)."""
 
@@ -93,11 +96,19 @@ class Cubic(CongestionController):
         self._credit = 0.0
 
     def on_loss(self, now: Nanos, in_flight: Octets) -> None:
-        """Reduce by beta, with fast convergence (RFC 9438, 4.6 and 4.7)."""
+        """Reduce by beta (RFC 9438, 4.6)."""
+        self._reduce(BETA)
+
+    def on_congestion_mark(self, now: Nanos, in_flight: Octets) -> None:
+        """Reduce by less: who marks has a short queue (RFC 8511, 3)."""
+        self._reduce(BETA_ECN)
+
+    def _reduce(self, beta: float) -> None:
+        """Reduce, with fast convergence (RFC 9438, 4.7)."""
         cwnd = float(self.cwnd) / float(self.mss)
         self._prior_cwnd = cwnd
         self.w_max = cwnd * (1.0 + BETA) / 2.0 if cwnd < self.w_max else cwnd
         self._epoch = -1
         self._credit = 0.0
-        self.ssthresh = max(int(BETA * float(self.cwnd)), 2 * self.mss)
+        self.ssthresh = max(int(beta * float(self.cwnd)), 2 * self.mss)
         self.cwnd = self.ssthresh

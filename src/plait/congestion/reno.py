@@ -31,6 +31,13 @@ class Reno(CongestionController):
 
     def on_loss(self, now: Nanos, in_flight: Octets) -> None:
         """Halve what is in flight (RFC 5681, equation 4)."""
-        self.ssthresh = max(in_flight // 2, 2 * self.mss)
+        self._reduce(in_flight // 2)
+
+    def on_congestion_mark(self, now: Nanos, in_flight: Octets) -> None:
+        """Reduce by less: who marks has a short queue (RFC 8511, 3)."""
+        self._reduce(in_flight * 4 // 5)
+
+    def _reduce(self, window: Octets) -> None:
+        self.ssthresh = max(window, 2 * self.mss)
         self.cwnd = self.ssthresh
         self._credit = 0

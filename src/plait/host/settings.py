@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Final
 
-from plait.errors import UnknownNameError
+from plait.errors import check_name
 from plait.mptcp.settings import ConnectionSettings
 from plait.units import Octets
 
@@ -69,16 +69,11 @@ class Settings(ConnectionSettings):
     def __post_init__(self) -> None:
         """Check the names."""
         ConnectionSettings.__post_init__(self)
-        _check("syn_cookies", self.syn_cookies, SYN_COOKIES)
-        _check("fast_open", self.fast_open, FAST_OPEN)
+        check_name("syn_cookies", self.syn_cookies, SYN_COOKIES)
+        check_name("fast_open", self.fast_open, FAST_OPEN)
 
 
 def changed_fields(before: Settings, after: Settings) -> set[str]:
     """Return the names of the settings that differ."""
     names = [field.name for field in fields(Settings)]
     return {name for name in names if getattr(before, name) != getattr(after, name)}
-
-
-def _check(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        raise UnknownNameError(what, name, list(known))

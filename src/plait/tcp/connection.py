@@ -14,6 +14,7 @@ from plait.addresses import V4_FLOW, V6_FLOW
 from plait.congestion.base import CongestionController
 from plait.tcp import closing, handshake, icmp, timers
 from plait.tcp.challenge import Challenges
+from plait.tcp.ecn import Ecn
 from plait.tcp.fast_open import Attempt
 from plait.tcp.keepalive import KeepAlive
 from plait.tcp.path_mtu import PathMtu
@@ -25,7 +26,7 @@ from plait.tcp.timestamps import TIMESTAMPS_ROOM, Timestamps
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.icmp import IcmpError
-from plait.wire.segment import ABSENT, ACK, FIN, PSH, RST, SYN, Segment
+from plait.wire.segment import ABSENT, ACK, ECE, FIN, PSH, RST, SYN, Segment
 from plait.wire.seq import unwrap32, wrap32
 from plait.wire.tcp_options import Option
 
@@ -113,6 +114,7 @@ class TcpConnection:
         self.unanswered_since: Nanos = 0
         """When what is being repeated was sent first."""
 
+        self.ecn = Ecn(settings)
         self.keepalive = KeepAlive()
         headers = IP_AND_TCP[len(flow_out)]
         self.path_mtu = PathMtu(headers, local_mss + headers)
@@ -239,6 +241,8 @@ class TcpConnection:
         if not flags & ACK or not self._receive_ack(now, segment, seq):
             return False
         self.timestamps.update(now, segment, seq, receiver)
+        if self.ecn.on:
+            self.ecn.on_arrival(segment)
         self._receive_text(now, segment, seq)
         return True
 
@@ -290,6 +294,8 @@ class TcpConnection:
         sender.update_window(seq, ack, window)
         self.persist_at = NEVER
         self.unanswered = 0
+        if self.ecn.on and segment.flags & ECE:
+            self.ecn.on_echo(now, sender)
         if advanced:
             self.path_mtu.on_progress()
         if advanced and sender.fin_queued and ack > sender.fin_position():
@@ -344,17 +350,26 @@ class TcpConnection:
             return [opening, *self.transmit(now, limit - 1)] if self.ahead else [opening]
         if self.state is State.SYN_SENT:
             return []
-        out: list[Segment] = []
-        while len(out) < limit:
-            departure = self.sender.next_resend(now) or self.sender.next_new(now)
-            if departure is None:
-                break
-            out.append(self._data(now, departure))
+        out = self._stretches(now, limit)
         if self.fin_due and self._fin_ready() and len(out) < limit:
             out.append(closing.fin(self, now))
         if out or self.receiver.ack_now or self.probe_due:
             self._acknowledge(now, out)
         timers.arm_persist(self, now)
+        return out
+
+    def _stretches(self, now: Nanos, limit: int) -> list[Segment]:
+        """Return what is sent again and what is new, as far as the windows allow."""
+        out: list[Segment] = []
+        while len(out) < limit:
+            again = self.sender.next_resend(now)
+            departure = again or self.sender.next_new(now)
+            if departure is None:
+                break
+            segment = self._data(now, departure)
+            if self.ecn.on:
+                self.ecn.complete(segment, fresh=again is None)
+            out.append(segment)
         return out
 
     def _fin_ready(self) -> bool:
@@ -403,6 +418,8 @@ class TcpConnection:
             min(65535, self.window >> (0 if flags & SYN else receiver.scale)),
         )
         segment.ts_val, segment.ts_ecr = self.timestamps.stamp(now, flags)
+        if self.ecn.echoing and flags & ACK:
+            segment.flags |= ECE
         if receiver.reassembly.buffered and self.sack:
             segment.sack = tuple(
                 (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))

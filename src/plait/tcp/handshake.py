@@ -34,6 +34,8 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     answering = connection.state is State.SYN_RECEIVED
     segment = connection.segment(now, SYN | ACK if answering else SYN, 0)
     segment.window = _whole_segments(connection, segment.window, answering)
+    first = connection.syn_count == 0
+    segment.flags |= connection.ecn.syn_flags(answering=answering, first=first)
     segment.sack = ()
     options: list[Option] = [Mss(connection.local_mss)]
     if connection.sack:
@@ -176,6 +178,7 @@ def _negotiate(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     connection.sack = connection.sack and sack
     connection.sender.sack = connection.sack
     connection.timestamps.start(now, segment)
+    connection.ecn.on_syn(segment)
     connection.window_scaling = shift >= 0 and connection.settings.window_scale >= 0
     connection.sender.scale = shift if connection.window_scaling else 0
     receiver.scale = connection.settings.window_scale if connection.window_scaling else 0

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from plait.congestion import controllers
+from plait.errors import check_name
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
+
+ECN: Final = ("no", "passive", "active")
 
 MAX_SHIFT: Final = 14
 """Largest window scale (RFC 7323, 2.3)."""
@@ -32,6 +35,10 @@ class TcpSettings:
 
     nodelay: bool = True
     """Send small segments at once, as every multipath application wants; False is Nagle's rule."""
+
+    ecn: str = "passive"
+    """Explicit Congestion Notification (RFC 3168): `no`, `passive` agrees if the peer offers it,
+    `active` offers it."""
 
     max_mss: Octets = 65535
     """Upper bound of the MSS we announce, whatever the MTU allows."""
@@ -72,6 +79,7 @@ class TcpSettings:
     def __post_init__(self) -> None:
         """Check the name and derive `window_scale`."""
         controllers.find(self.congestion)
+        check_name("ecn", self.ecn, ECN)
         shift = window_scale(self.receive_buffer) if self.window_scaling else -1
         object.__setattr__(self, "window_scale", shift)
 

@@ -47,6 +47,13 @@ def test_a_loss_takes_three_tenths() -> None:
     assert cubic.w_max == 100.0
 
 
+@pytest.mark.rfc("8511", "4.1", "B3168-02")
+def test_a_mark_takes_less_than_a_loss() -> None:
+    cubic = after_loss(100)
+    cubic.on_congestion_mark(0, 70_000)
+    assert cubic.cwnd == cubic.ssthresh == 59_500
+
+
 @pytest.mark.rfc("9438", "4.2", "B9438-01")
 @pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0, 1.5])
 def test_the_window_follows_the_cubic_curve(fraction: float) -> None:

@@ -99,3 +99,10 @@ def test_another_segment_size_rescales_only_an_untouched_window() -> None:
     reno.on_ack(sample(500))
     reno.on_mss(500)
     assert (reno.mss, reno.cwnd) == (500, 10_500)
+
+
+@pytest.mark.rfc("8511", "3", "B3168-02")
+def test_a_mark_takes_a_fifth() -> None:
+    reno = avoiding(20 * MSS)
+    reno.on_congestion_mark(0, 20 * MSS)
+    assert reno.cwnd == reno.ssthresh == 16 * MSS
