@@ -26,6 +26,10 @@ class Registry(Generic[T]):
         """Return the names that can be asked for, sorted."""
         return sorted(self._known | {entry.name: None for entry in entry_points(group=self._group)})
 
+    def add(self, name: str, plugin: type[T]) -> None:
+        """Know a class that a program brings along, under a name of its choice."""
+        self._known[name] = plugin
+
     def find(self, name: str) -> type[T]:
         """Return the class called `name`.  Raises UnknownNameError."""
         found = self._known.get(name)

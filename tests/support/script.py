@@ -267,18 +267,21 @@ class TcpPeer:
         window: int = 65535,
         ts_val: int = ABSENT,
         mtu: Octets = 1500,
+        rtt: Nanos = 0,
     ) -> None:
-        """Shake hands; `passive` means that the host listens."""
+        """Shake hands, taking a round trip's time; `passive` means that the host listens."""
         self.script = script = Script(settings, mtu=mtu)
         if passive:
             script.host.listen(0, PORT)
             self.flow = script.flow()
             self.flow.send(SYN, options=options, window=window, ts_val=ts_val)
+            script.wait(rtt)
             self.flow.send(ACK, window=window, ts_val=ts_val)
         else:
             script.host.connect(0, PEER, PORT)
             (syn,) = script.turn()
             self.flow = script.flows[syn.flow]
+            script.wait(rtt)
             self.flow.send(SYN | ACK, options=options, window=window, ts_val=ts_val)
         self.id = 2 if passive else 1
 

@@ -59,3 +59,12 @@ def test_finds_what_another_package_adds(registry: Registry[Base]) -> None:
     found = registry.find("added")
     assert found.__name__ == "Added"
     assert registry.find("added") is found
+
+
+def test_a_program_can_bring_its_own(registry: Registry[Base]) -> None:
+    class Own(Base):
+        pass
+
+    registry.add("own", Own)
+    assert registry.find("own") is Own
+    assert registry.names() == ["builtin", "own"]

@@ -73,6 +73,8 @@ class CongestionController:
         self.mss = mss
         self.cwnd: Octets = initial_window(mss)
         self.ssthresh: Octets = INFINITE
+        self._cwnd_before: Octets = self.cwnd
+        self._ssthresh_before: Octets = INFINITE
 
     def on_mss(self, mss: Octets) -> None:
         """The handshake or path MTU discovery changed the segment size."""
@@ -96,6 +98,16 @@ class CongestionController:
     def on_congestion_mark(self, now: Nanos, in_flight: Octets) -> None:
         """A router marked a packet instead of dropping it (RFC 3168): reduce as for a loss."""
         self.on_loss(now, in_flight)
+
+    def checkpoint(self) -> None:
+        """A reduction follows that `on_spurious_loss` may have to undo: remember the state."""
+        self._cwnd_before = self.cwnd
+        self._ssthresh_before = self.ssthresh
+
+    def on_spurious_loss(self, now: Nanos) -> None:
+        """Nothing was lost after all: return to the state of the last checkpoint (RFC 4015, 3)."""
+        self.cwnd = max(self.cwnd, self._cwnd_before)
+        self.ssthresh = max(self.ssthresh, self._ssthresh_before)
 
     def on_idle(self, now: Nanos) -> None:
         """Nothing was sent for longer than the RTO (RFC 5681, 4.1): restart cautiously."""

@@ -40,6 +40,7 @@ class Cubic(CongestionController):
         self._w_est = 0.0
         self._prior_cwnd = 0.0
         self._credit = 0.0
+        self._curve_before = (0.0, -1, 0.0, 0.0, 0.0)
 
     def on_ack(self, sample: AckSample) -> None:
         """Grow the window (RFC 9438, 4.2 to 4.5), unless it was not used."""
@@ -88,6 +89,16 @@ class Cubic(CongestionController):
         self.w_max = max(self.w_max, cwnd)
         self._k = ((self.w_max - cwnd) / C) ** (1.0 / 3.0)
         self._w_est = cwnd
+
+    def checkpoint(self) -> None:
+        """Remember the curve, too."""
+        super().checkpoint()
+        self._curve_before = (self.w_max, self._epoch, self._k, self._w_est, self._prior_cwnd)
+
+    def on_spurious_loss(self, now: Nanos) -> None:
+        """Return to the old curve, at the old window (RFC 9438, 4.9.2)."""
+        super().on_spurious_loss(now)
+        self.w_max, self._epoch, self._k, self._w_est, self._prior_cwnd = self._curve_before
 
     def on_idle(self, now: Nanos) -> None:
         """Restart cautiously, on a curve that begins there."""

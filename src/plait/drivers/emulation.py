@@ -8,6 +8,7 @@ would be long enough to notice, and wherever its packets may fare differently, i
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,14 +42,44 @@ class LinkShape:
     loss: float = 0.0
     """Probability that a packet is lost on the wire, 0 to 1."""
 
+    burst_start: float = 0.0
+    """Probability that a packet begins a burst of losses (Gilbert and Elliott's model), 0 to 1."""
+
+    burst_stop: float = 1.0
+    """Probability that a lost packet is the last of its burst, 0 to 1."""
+
+    late: float = 0.0
+    """Probability that a packet is overtaken by those behind it, 0 to 1."""
+
+    lateness: Nanos = 0
+    """How much later such a packet arrives, in nanoseconds."""
+
+    stall_at: Nanos = 0
+    """Time after the first packet at which the wire stops for `stall` and loses nothing."""
+
+    stall: Nanos = 0
+    gap_at: Octets = 0
+    """Payload octets after which `gap` packets in a row are lost, once."""
+
+    gap: int = 0
+    """Packets."""
+
     def __post_init__(self) -> None:
         """Raise UsageError on values that no link has."""
         if self.rate is not None and self.rate <= 0:
             raise UsageError(f"a link's rate is more than 0 bit/s, not {self.rate}")
         if self.delay < 0 or self.queue < 0:
             raise UsageError("a link's delay and queue are not negative")
-        if not 0 <= self.loss <= 1:
-            raise UsageError(f"a link's loss is 0 to 1, not {self.loss}")
+        if min(self.lateness, self.stall_at, self.stall, self.gap_at, self.gap) < 0:
+            raise UsageError("a link's lateness, stall and gap are not negative")
+        for name in ("loss", "burst_start", "burst_stop", "late"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"a link's {name} is 0 to 1, not {getattr(self, name)}")
+
+    @property
+    def selective(self) -> bool:
+        """Whether packets that are sent together may fare differently."""
+        return self.loss > 0 or self.burst_start > 0 or self.late > 0 or self.gap > 0
 
 
 class Link:
@@ -68,10 +99,16 @@ class Link:
         self._random = random
         self._up = True
         self._idle_at: Nanos = 0
+        self._began: Nanos = -1
+        self._payload: Octets = 0
+        self._gap = shape.gap
+        self._in_burst = False
         self._arriving: deque[tuple[Nanos, Octets, Segment]] = deque()
 
     def push(self, now: Nanos, segment: Segment) -> None:
         """Take a segment that its host sends at `now`, whole or in pieces."""
+        if self._began < 0:
+            self._began = now
         if self._is_one(now, segment):
             self._enqueue(now, segment)
             return
@@ -107,7 +144,7 @@ class Link:
         """Return whether all packets of `segment` fare alike and take no noticeable time."""
         if not 0 < segment.segment_size < segment.length:
             return True
-        if self.shape.loss > 0:
+        if self.shape.selective:
             return False
         octets = wire_octets(segment)
         return self._time(octets) <= GRAIN and self._fits(now, octets)
@@ -121,10 +158,31 @@ class Link:
             self.overflowed += _packets(segment)
             return
         self._idle_at = max(self._idle_at, now) + self._time(octets)
-        if self.shape.loss > 0 and self._random.random() < self.shape.loss:
+        if self.shape.selective and self._loses(segment):
             self.lost += 1
             return
-        self._arriving.append((self._idle_at + self.shape.delay, octets, segment))
+        arrival = self._idle_at + self.shape.delay
+        if self.shape.late > 0 and self._random.random() < self.shape.late:
+            arrival += self.shape.lateness
+        stalled = arrival - self._began - self.shape.stall_at
+        if 0 <= stalled < self.shape.stall:
+            arrival += self.shape.stall - stalled
+        if self._arriving and self._arriving[-1][0] > arrival:
+            insort(self._arriving, (arrival, octets, segment), key=_arrival)
+        else:
+            self._arriving.append((arrival, octets, segment))
+
+    def _loses(self, segment: Segment) -> bool:
+        """Return whether the wire loses this packet."""
+        shape = self.shape
+        self._payload += segment.length
+        if self._gap and segment.length and self._payload > shape.gap_at:
+            self._gap -= 1
+            return True
+        if self._in_burst or (shape.burst_start and self._random.random() < shape.burst_start):
+            self._in_burst = self._random.random() >= shape.burst_stop
+            return True
+        return shape.loss > 0 and self._random.random() < shape.loss
 
     def _fits(self, now: Nanos, octets: Octets) -> bool:
         """Return whether a queue that holds what is not yet transmitted has room for more."""
@@ -191,6 +249,10 @@ class Emulation(Wrapper):
     def _forward(self, now: Nanos) -> None:
         while crossed := self.sending.pop(now, self.capabilities.burst):
             self._inner.write_burst(now, crossed)
+
+
+def _arrival(item: tuple[Nanos, Octets, Segment]) -> Nanos:
+    return item[0]
 
 
 def wire_octets(segment: Segment) -> Octets:

@@ -21,6 +21,7 @@ class Entry:
         "listener_id",
         "readable_told",
         "settings",
+        "urgent_told",
     )
 
     def __init__(
@@ -39,6 +40,9 @@ class Entry:
 
         self.readable_told = False
         """A `Readable` is out that no `read` has answered by finding nothing."""
+
+        self.urgent_told = 0
+        """The end of urgent data that the application heard of last."""
 
         self.end_seen = False
         """The application read to the end of the stream."""

@@ -43,6 +43,15 @@ class Readable:
 
 
 @dataclass(frozen=True, slots=True)
+class Urgent:
+    """The peer has urgent data; it comes in its place in the stream (RFC 9293, 3.8.5)."""
+
+    connection_id: int
+    end: int
+    """Octets of the stream from its start to the end of what is urgent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Writable:
     """There is room again after a `write` that took less than all."""
 
@@ -86,5 +95,5 @@ class SubflowDown:
 
 
 Event: TypeAlias = (
-    Established | Accepted | Readable | Writable | Closed | Lost | SubflowUp | SubflowDown
+    Established | Accepted | Readable | Urgent | Writable | Closed | Lost | SubflowUp | SubflowDown
 )

@@ -233,10 +233,17 @@ class Host:
             self._touch(entry)
             self._settle(now, entry)
 
-    def write(self, now: Nanos, connection_id: int, data: Buffer) -> Octets:
-        """Take data to send and return how much; after less than all a `Writable` follows."""
+    def write(
+        self, now: Nanos, connection_id: int, data: Buffer, *, urgent: bool = False
+    ) -> Octets:
+        """Take data to send and return how much; after less than all a `Writable` follows.
+
+        Args:
+            urgent: The peer's application is to hear that it comes, if this is plain TCP; do not
+                use it in new protocols (RFC 6093, 5).
+        """
         entry = self._entry(connection_id)
-        taken = entry.connection.write(data)
+        taken = entry.connection.write(data, urgent=urgent)
         if taken:
             self._touch(entry)
         return taken

@@ -16,7 +16,7 @@ from plait.host.connections import Connections, Entry
 from plait.host.fast_open import PAUSE, CookieCache, CookieMaker, Worth
 from plait.host.listener import Listener, Listeners
 from plait.host.ports import free_path, source_for
-from plait.host.reset import from_elsewhere, reset_for
+from plait.host.reset import from_elsewhere, is_group, reset_for
 from plait.host.settings import Settings
 from plait.host.syn_cookies import MAX_AGE, SynCookies, answer_syn, restore_syn, told_window
 from plait.host.time_wait import Remains, TimeWait, Verdict
@@ -113,6 +113,8 @@ class Opener:
 
     def source_for(self, local: IpAddress | None, remote: IpAddress) -> IpAddress:
         """Return the address to connect from.  Raises UsageError if there is none."""
+        if is_group(remote.packed):
+            raise UsageError(f"{remote} is no single host: TCP connects two (RFC 9293, 3.9.2.3)")
         source = local or source_for(self.mtus, remote)
         if source not in self.mtus:
             raise UsageError(f"{source} is no address of this host")

@@ -19,6 +19,7 @@ from plait.host.events import (
     Readable,
     SubflowDown,
     SubflowUp,
+    Urgent,
     Writable,
 )
 from plait.mptcp.state import State
@@ -68,6 +69,10 @@ def _report_subflows(entry: Entry, events: list[Event]) -> None:
 def _report_stream(entry: Entry, events: list[Event]) -> None:
     connection = entry.connection
     receiver = connection.receiver
+    urgent = connection.urgent_end()
+    if urgent > entry.urgent_told:
+        entry.urgent_told = urgent
+        events.append(Urgent(entry.connection_id, urgent))
     if not entry.readable_told and (receiver.unread or receiver.ended):
         entry.readable_told = True
         events.append(Readable(entry.connection_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from plait.addresses import V4_FLOW
 from plait.wire.option import Option
 from plait.wire.segment import ACK, FIN, RST, SYN, Segment
 from plait.wire.seq import MASK32
@@ -30,6 +29,11 @@ def reset_for(segment: Segment, options: tuple[Option, ...] = ()) -> Segment | N
 
 def from_elsewhere(flow: bytes) -> bool:
     """Return whether the source is no single host: never answer it (RFC 9293, 3.9.2.3)."""
-    if len(flow) == V4_FLOW:
-        return flow[0] >= 224 or flow[:4] == bytes(4)
-    return flow[0] == 0xFF or flow[:16] == bytes(16)
+    return is_group(flow[: (len(flow) - 4) // 2])
+
+
+def is_group(address: bytes) -> bool:
+    """Return whether an address is a group's, everyone's or no one's."""
+    if not any(address):
+        return True
+    return address[0] >= 224 if len(address) == 4 else address[0] == 0xFF

@@ -14,13 +14,13 @@ from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
 from plait.congestion import controllers
 from plait.mptcp import (
-    advertising,
     closing,
     early,
     handshake,
     incoming,
     joining,
     outgoing,
+    paths,
     reinjection,
 )
 from plait.mptcp.advertising import AddressBook
@@ -34,7 +34,7 @@ from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
 from plait.mptcp.tuning import Memory, Tuning
 from plait.pathing import path_managers
-from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
+from plait.pathing.base import Action, OpenSubflow, View
 from plait.scheduling import schedulers
 from plait.tcp.connection import TcpConnection
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
@@ -56,12 +56,46 @@ IP_AND_TCP: Final = {4: 40, 6: 60}
 """Octets of the IP and TCP headers without options, by IP version."""
 
 
-MAX_ENDED: Final = 32
-"""Subflows remembered after their end."""
-
-
 class Connection:
     """State of one connection; positions in the stream count from the IDSNs."""
+
+    __slots__ = (
+        "addresses",
+        "changed",
+        "checksum",
+        "confirmed",
+        "counters",
+        "data_fin_at",
+        "data_fin_tries",
+        "data_rto_at",
+        "data_tries",
+        "entropy",
+        "failure",
+        "fallback_reason",
+        "infinite_due",
+        "initiator",
+        "join_initial",
+        "joined",
+        "joins",
+        "keys",
+        "linger_until",
+        "local_addresses",
+        "lonely_until",
+        "made",
+        "mode",
+        "parted",
+        "path_manager",
+        "receive_offset",
+        "receiver",
+        "reinjected",
+        "scheduler",
+        "send_offset",
+        "sender",
+        "settings",
+        "state",
+        "subflows",
+        "tuning",
+    )
 
     def __init__(
         self,
@@ -159,19 +193,9 @@ class Connection:
             tcp.receiver.window = self.tuning.receive
         subflow = Subflow(self.made, path, tcp, first=first, initiator=initiator)
         self.made += 1
-        self._forget_ended()
+        paths.forget_ended(self)
         self.subflows.append(subflow)
         return subflow
-
-    def _forget_ended(self) -> None:
-        """Remember the first subflow, all live ones and the last of those that ended."""
-        ended = [
-            subflow
-            for subflow in self.subflows[1:]
-            if not subflow.alive and subflow.tcp.reset_due is None
-        ]
-        for subflow in ended[: -(MAX_ENDED - 1)]:
-            self.subflows.remove(subflow)
 
     def subflow_at(self, index: int) -> Subflow:
         """Return the live subflow that a scheduler calls `index`."""
@@ -211,27 +235,11 @@ class Connection:
 
     def view(self) -> View:
         """Return what path managers may know."""
-        paths = tuple(subflow.path for subflow in self.subflows if subflow.open_or_opening) + tuple(
-            Path(wish.local, 0, wish.remote, wish.remote_port) for wish in self.joins
-        )
-        first = self.subflows[0].path
-        local = tuple(self.local_addresses)
-        return View(self.initiator, first, paths, local, self.join_initial)
+        return paths.view(self)
 
     def perform(self, now: Nanos, actions: Sequence[Action]) -> None:
         """Do what the path manager answered, within the limits."""
-        if self.mode is Mode.TCP or self.state in (State.TIME_WAIT, State.CLOSED):
-            return
-        live = sum(1 for subflow in self.subflows if subflow.alive) + len(self.joins)
-        for action in actions:
-            if isinstance(action, OpenSubflow):
-                if live < self.settings.max_subflows:
-                    live += 1
-                    self.joins.append(action)
-            elif isinstance(action, Advertise):
-                advertising.announce(self, action.address, action.port)
-            elif isinstance(action, Withdraw):
-                advertising.withdraw(self, now, action.address)
+        paths.perform(self, now, actions)
 
     def retire(self, now: Nanos, subflow: Subflow) -> None:
         """Close one subflow in order; what it carries goes elsewhere too."""
@@ -245,13 +253,7 @@ class Connection:
 
     def on_local_address(self, now: Nanos, address: IpAddress, present: bool) -> None:
         """An address of the host came or went."""
-        if present and address not in self.local_addresses:
-            self.local_addresses.append(address)
-        elif not present and address in self.local_addresses:
-            self.local_addresses.remove(address)
-        if self.confirmed:
-            actions = self.path_manager.on_local_address(self.view(), address, present)
-            self.perform(now, actions)
+        paths.on_local_address(self, now, address, present)
 
     # ---- receiving
 
@@ -404,13 +406,22 @@ class Connection:
 
     # ---- the application
 
-    def write(self, data: Buffer) -> Octets:
-        """Take data to send and return how much fitted."""
+    def write(self, data: Buffer, *, urgent: bool = False) -> Octets:
+        """Take data to send and return how much fitted; a mapping cannot say it is urgent."""
         if self.sender.fin_queued:
             return 0
         if len(data) > self.sender.room():
             self.tuning.on_full(self)
-        return self.sender.write(data)
+        taken = self.sender.write(data)
+        if urgent and taken and self.mode is Mode.TCP:
+            end = self.sender.buffer.stop - self.send_offset
+            self.subflows[0].tcp.urgent.snd_up = end
+        return taken
+
+    def urgent_end(self) -> Octets:
+        """Return how many octets of the stream end with the last urgent one; 0 for none."""
+        mark = self.subflows[0].tcp.urgent.rcv_up
+        return mark - 1 + self.receive_offset if mark and self.mode is Mode.TCP else 0
 
     def read(self, now: Nanos, limit: Octets) -> list[Buffer]:
         """Return data in order; tell the peer when much room came free."""

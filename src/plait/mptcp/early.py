@@ -25,6 +25,7 @@ def take(connection: Connection, now: Nanos, subflow: Subflow, syn: Segment) -> 
     Plain TCP answers at once.  Multipath TCP waits for the third ACK, since no mapping may be used
     before the peer's key is known; Linux waits as well.
     """
+    subflow.tcp.receiver.window = connection.receiver.window()
     early = fast_open.take_data(subflow.tcp, now, syn)
     if early:
         subflow.collect()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.mptcp import advertising, closing, handshake, joining, reinjection
+from plait.mptcp import advertising, closing, granting, handshake, joining, reinjection
 from plait.mptcp.state import Mode, Phase
-from plait.scheduling.base import Grant, SubflowView
-from plait.tcp.sender import Run
 from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.dss import (
@@ -21,16 +19,12 @@ from plait.wire.mptcp.dss import (
 )
 from plait.wire.mptcp.mp_capable import MpCapableData
 from plait.wire.segment import ABSENT, ACK, FIN, RST, SYN, Segment
-from plait.wire.seq import wrap32, wrap64
+from plait.wire.seq import wrap64
 
 if TYPE_CHECKING:
-    from plait.buffers import Pieces
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
-    from plait.units import Nanos, Octets
-
-MAX_SEGMENT: Final = 65535 - 60 - 60
-"""Payload of a super-segment at most: the IP length field less the longest headers."""
+    from plait.units import Nanos
 
 OPTION_SPACE: Final = 40
 
@@ -46,7 +40,7 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
     for subflow in connection.subflows:
         if subflow.join_ack_at <= now:
             joining.repeat_ack(connection, now, subflow)
-    _grant(connection, now, limit)
+    granting.grant(connection, now, limit)
     if connection.sender.fin_queued:
         closing.settle(connection, now)
     for subflow in connection.subflows:
@@ -97,108 +91,6 @@ def _owes(subflow: Subflow) -> bool:
     )
 
 
-def _grant(connection: Connection, now: Nanos, limit: int) -> None:
-    """Let the scheduler hand out ranges until it waits or there is nothing to send."""
-    sender = connection.sender
-    carriers = [subflow for subflow in connection.subflows if subflow.can_send]
-    for _ in range(limit):
-        wanted = sender.next_range()
-        if wanted is None:
-            break
-        start, stop = wanted
-        rooms = [_room(connection, subflow, stop - start) for subflow in carriers]
-        if not any(rooms):
-            break  # no scheduler could grant anything
-        views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
-        grants = connection.scheduler.schedule(now, start, stop, views)
-        if not grants:
-            break
-        for grant in grants:
-            _queue(connection, grant)
-            sender.on_granted(grant.start, grant.stop)
-    waiting = sender.buffer.stop > sender.snd_nxt
-    for subflow in carriers:
-        waiting = waiting and not subflow.tcp.sender.outstanding()
-    for subflow in connection.subflows:
-        subflow.tcp.waiting = waiting
-    reinjection.arm(connection, now)
-
-
-def _room(connection: Connection, subflow: Subflow, want: Octets) -> Octets:
-    """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
-    sender = subflow.tcp.sender
-    mss = sender.mss
-    in_flight = sender.in_flight()
-    room = sender.room(in_flight)
-    if room < want:
-        if in_flight and room < max(mss, min(_burst(mss), sender.controller.cwnd // 4)):
-            return 0
-        if room > mss:
-            room -= room % mss
-    elif want < mss and in_flight and not connection.settings.nodelay:
-        return 0  # Nagle's rule
-    return room
-
-
-def _burst(mss: Octets) -> Octets:
-    """Return the payload of the largest super-segment, in whole segments."""
-    return max(MAX_SEGMENT // mss, 1) * mss
-
-
-def _view(subflow: Subflow, room: Octets) -> SubflowView:
-    """Return what the scheduler may know."""
-    sender = subflow.tcp.sender
-    return SubflowView(
-        subflow.index,
-        room,
-        _burst(sender.mss),
-        sender.mss,
-        sender.controller.cwnd,
-        sender.in_flight(),
-        sender.rtt.srtt,
-        subflow.backup,
-        subflow.stale,
-    )
-
-
-def _queue(connection: Connection, grant: Grant) -> None:
-    """Make a run of a grant: one mapping, one super-segment."""
-    subflow = connection.subflow_at(grant.index)
-    sender = subflow.tcp.sender
-    start, stop = grant.start, grant.stop
-    pieces = connection.sender.buffer.pieces(start, stop)
-    ssn = sender.stop
-    run = Run(ssn, ssn + stop - start, pieces, None, (), start)
-    if connection.mode is Mode.MPTCP:
-        _map(connection, subflow, run, pieces)
-    elif connection.infinite_due:
-        connection.infinite_due = False
-        run.dss = _infinite(connection, start, ssn - subflow.early_sent)
-    sender.queue(run)
-
-
-def _infinite(connection: Connection, dsn: Octets, ssn: Octets) -> Dss:
-    """Return the last mapping of a connection: all that follows is plain TCP (RFC 8684, 3.7)."""
-    connection.counters.infinite_map_tx += 1
-    checksum = 0 if connection.checksum else NO_CHECKSUM
-    number = wrap64(dsn, connection.keys.local_idsn)
-    return Dss(MAPPING | DSN_8, 0, number, wrap32(ssn, 0), 0, checksum)
-
-
-def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> None:
-    """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
-    length = run.stop - run.start
-    dsn = wrap64(run.dsn, connection.keys.local_idsn)
-    ssn = wrap32(run.start - subflow.early_sent, 0)
-    checksum = NO_CHECKSUM
-    if connection.checksum:
-        checksum = dss_checksum(dsn, ssn, length, pieces)
-    if connection.initiator and subflow.first and ssn == 1 and not connection.confirmed:
-        run.options = (handshake.map_first_data(connection, length, checksum),)
-    else:
-        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
-
-
 def _add_signals(
     connection: Connection, now: Nanos, subflow: Subflow, segments: list[Segment]
 ) -> None:
@@ -238,7 +130,7 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
     if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
         stop = connection.sender.buffer.stop  # no data was left to carry it
         at = subflow.tcp.sender.stop - subflow.early_sent
-        segment.dss = _infinite(connection, stop, at)
+        segment.dss = granting.infinite(connection, stop, at)
     known = bool(connection.keys.remote)  # not yet by a challenge ACK before the third one
     if connection.mode is Mode.TCP or segment.flags & (SYN | RST) or not known:
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Final
 
 from plait.buffers import Buffer, Pieces, Reassembly
@@ -37,7 +36,7 @@ class StreamReceiver:
 
         self._edge: Octets = 1
         self._least_move = min(LEAST_MOVE, capacity // 2)
-        self._queue: deque[Buffer] = deque()
+        self._queue: list[Buffer] = []
 
     @property
     def rcv_nxt(self) -> Octets:
@@ -107,17 +106,20 @@ class StreamReceiver:
 
     def read(self, limit: Octets) -> list[Buffer]:
         """Return up to `limit` octets in order, as pieces."""
+        queue = self._queue
         out: list[Buffer] = []
         left = limit
-        while self._queue and left > 0:
-            piece = self._queue[0]
+        for piece in queue:
             if len(piece) > left:
-                out.append(memoryview(piece)[:left])
-                self._queue[0] = memoryview(piece)[left:]
-                left = 0
                 break
-            out.append(self._queue.popleft())
+            out.append(piece)
             left -= len(piece)
+        del queue[: len(out)]
+        if queue and left > 0:
+            head = memoryview(queue[0])
+            out.append(head[:left])
+            queue[0] = head[left:]
+            left = 0
         self.unread -= limit - left
         return out
 

@@ -20,6 +20,38 @@ SIGNALS_IN_A_ROW = 2
 class Subflow:
     """What the connection keeps of each subflow; the TCP below does the rest."""
 
+    __slots__ = (
+        "_pending",
+        "backup",
+        "bare",
+        "consumed",
+        "data_fin_due",
+        "early_received",
+        "early_sent",
+        "farewell",
+        "first",
+        "flow_in",
+        "index",
+        "initiator",
+        "join_ack_at",
+        "join_ack_tries",
+        "last_dss",
+        "local_id",
+        "local_nonce",
+        "mappings",
+        "path",
+        "phase",
+        "proven",
+        "remote_id",
+        "remote_nonce",
+        "reset_reason",
+        "signal_budget",
+        "signals",
+        "tcp",
+        "transient",
+        "was_active",
+    )
+
     def __init__(
         self, index: int, path: Path, tcp: TcpConnection, *, first: bool, initiator: bool
     ) -> None:

@@ -112,5 +112,3 @@ class Tuning:
 
 def _first(most: Octets, settings: ConnectionSettings) -> Octets:
     return min(FIRST, most) if settings.autotuning else most
-
-

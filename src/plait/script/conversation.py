@@ -45,7 +45,10 @@ class Flow:
     """Live TSval by the scripted one."""
 
     stamp_offset: int = 0
-    """Of the TSval that left last."""
+    """Live less scripted TSval of what left last."""
+
+    last_stamp: int = 0
+    """The live TSval that left last."""
 
     local_nonce: int = 0
     remote_nonce: int = 0
@@ -74,7 +77,7 @@ class Conversation:
         self.config = config
         self.flows: list[Flow] = []
         self.current: Flow | None = None
-        """The flow of packets that name no addresses."""
+        """The flow of injected packets that name no addresses: the one named last."""
 
         self.keys: dict[str, bytes] = {}
         self.local_key: bytes | None = None

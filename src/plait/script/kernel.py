@@ -27,7 +27,7 @@ from plait.script.backend import Backend, Outcome, Task
 from plait.script.errors import Mismatch, UnavailableError
 from plait.script.kernel_sockets import KernelSockets
 from plait.script.settings import Configuration
-from plait.script.shell import helper_of
+from plait.script.shell import without_missing
 from plait.units import MILLISECOND, Nanos
 
 _DEVICE: Final = "tun0"
@@ -134,11 +134,9 @@ class KernelBackend(Backend):
 
     def shell(self, command: str) -> None:
         """Run a command line in the namespace; a helper that does not exist is left out."""
-        helper = helper_of(command, self._directory)
-        if helper is not None and not helper.exists():
-            return
+        lines = without_missing(command, self._directory)
         finished = subprocess.run(  # noqa: S603 - scripts are programs
-            ["/bin/sh", "-c", command],
+            ["/bin/sh", "-c", lines],
             cwd=self._directory,
             capture_output=True,
             text=True,

@@ -74,7 +74,9 @@ def _timestamps(scope: Scope) -> Fields:
     value, echo = int(texts[1]), int(texts[3])
     flow = scope.flow
     if scope.inbound:
-        live = flow.stamps.get(echo, echo + flow.stamp_offset)
+        # A script that never compared the option cannot know what to echo.
+        unknown = echo + flow.stamp_offset if flow.stamps else flow.last_stamp
+        live = flow.stamps.get(echo, unknown)
         return {"val": value, "ecr": live & 0xFFFFFFFF if echo else 0}
     if "val" in scope.actual:
         flow.stamp_offset = scope.actual["val"] - value
@@ -98,6 +100,15 @@ def _cookie(scope: Scope) -> Fields:
     return {}
 
 
+def _accurate(scope: Scope) -> Fields:
+    """Read counters of octets, each a word and a number (RFC 9768)."""
+    texts = [item.text for item in scope.spec.items]
+    pairs = list(zip(texts[::2], texts[1::2], strict=False))
+    if len(texts) % 2 or any(name not in {"e0b", "ceb", "e1b"} for name, _ in pairs):
+        raise UnsupportedError("ECN other than `e0b N ceb N e1b N`")
+    return {"counters": [(name, int(number)) for name, number in pairs]}
+
+
 def _digest(scope: Scope) -> Fields:
     return {"digest": bytes.fromhex("".join(item.text for item in scope.spec.items))}
 
@@ -115,6 +126,7 @@ _RULES: Final[dict[str, Callable[[Scope], dict[str, Any]]]] = {
     "sack": _sack,
     "TS": _timestamps,
     "md5": _digest,
+    "ECN": _accurate,
     "FO": _cookie,
     "FOEXP": _cookie,
 }

@@ -11,7 +11,9 @@ from plait.script.options import Fields
 from plait.script.scope import Scope
 from plait.script.syntax import Expression, Function, Number, Word
 
-_FLAG_BITS: Final = {f"flag_{letter}": 0x80 >> at for at, letter in enumerate("abcdefgh")}
+FLAG_BITS: Final = {f"flag_{letter}": 0x80 >> at for at, letter in enumerate("abcdefgh")}
+"""Flags of MP_CAPABLE, A the highest (RFC 8684, figure 4)."""
+
 _TRANSIENT: Final = 0x01
 _JOIN_SYN_ACK: Final = 8
 _JOIN_ACK: Final = 20
@@ -37,6 +39,8 @@ def _capable(scope: Scope) -> Fields:
     conversation = scope.conversation
     version = 0 if scope.has("v0") else 1
     conversation.version = version
+    if scope.has("nokey"):
+        conversation.local_dsn = conversation.remote_dsn = 1
     fields: Fields = {"version": version, "flags": _capable_flags(scope)}
     key = scope.item("key")
     names = key.bindings or () if key is not None else ()
@@ -59,7 +63,7 @@ def _capable_flags(scope: Scope) -> int:
         return 0x01
     if item.bindings is None:
         return scope.following("flags") or 0
-    return _bits(scope, _FLAG_BITS)
+    return _bits(scope, FLAG_BITS)
 
 
 def _bits(scope: Scope, table: dict[str, int]) -> int:

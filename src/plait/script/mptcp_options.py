@@ -143,10 +143,12 @@ def _decode_dss(body: bytes) -> tuple[str, Fields] | None:
 
 
 def _encode_add_address(fields: Fields) -> bytes:
-    body = bytes((0x30 | bool(fields.get("echo")), fields["address_id"])) + fields["address"].packed
+    packed: bytes = fields["address"].packed
+    body = bytes((0x30 | bool(fields.get("echo")), fields["address_id"])) + packed
     if fields.get("port"):
         body += struct.pack("!H", fields["port"])
-    return body + (fields.get("hmac") or b"")
+    hmac: bytes = fields.get("hmac") or b""
+    return body + hmac
 
 
 def _decode_add_address(body: bytes) -> tuple[str, Fields] | None:

@@ -42,6 +42,20 @@ def _encode_fast_open_experiment(fields: Fields) -> bytes:
     return _FAST_OPEN_MAGIC + cookie
 
 
+_COUNTERS: Final = {172: ("e0b", "ceb", "e1b"), 174: ("e1b", "ceb", "e0b")}
+"""Order of the counters by kind: ECT(0), CE and ECT(1) octets (RFC 9768, 3.2.3)."""
+
+
+def _encode_accurate(fields: Fields) -> bytes:
+    counters: list[tuple[str, int]] = fields["counters"]
+    return b"".join(number.to_bytes(3, "big") for _, number in counters)
+
+
+def _decode_accurate(kind: int, body: bytes) -> Fields:
+    numbers = [int.from_bytes(body[at : at + 3], "big") for at in range(0, len(body), 3)]
+    return {"counters": list(zip(_COUNTERS[kind], numbers, strict=False))}
+
+
 _Coder: TypeAlias = tuple[int, Callable[[Fields], bytes], Callable[[bytes], Fields]]
 
 _CODERS: Final[dict[str, _Coder]] = {
@@ -83,7 +97,12 @@ def encode_option(option: Option) -> bytes:
         return b"\x00"
     if option.name in mptcp_options.CODERS:
         return mptcp_options.encode(option.name, option.fields)
-    if option.name == "kind":
+    body: bytes
+    if option.name == "ECN":
+        body = _encode_accurate(option.fields)
+        first = option.fields["counters"][:1]
+        kind = 174 if first and first[0][0] == "e1b" else 172
+    elif option.name == "kind":
         kind, body = option.fields["kind"], option.fields["body"]
     else:
         kind, coder, _ = _CODERS[option.name]
@@ -124,6 +143,8 @@ def _decode_option(kind: int, body: bytes) -> Option:
         decoded = mptcp_options.decode(body)
         if decoded is not None:
             return Option(*decoded)
+    if kind in _COUNTERS and len(body) % 3 == 0:
+        return Option("ECN", _decode_accurate(kind, body))
     name = _NAMES.get(kind)
     if name is not None and (kind != _EXPERIMENT or body.startswith(_FAST_OPEN_MAGIC)):
         try:
@@ -131,6 +152,10 @@ def _decode_option(kind: int, body: bytes) -> Option:
         except struct.error:
             pass
     return Option("kind", {"kind": kind, "body": body})
+
+
+_WORDS: Final = {"nonce": "rand", "hmac": "sender_hmac"}
+"""Words of scripts for fields that have other names here."""
 
 
 def show_option(option: Option) -> str:
@@ -145,7 +170,11 @@ def show_option(option: Option) -> str:
             return f"{option.name} {next(iter(fields.values()))}"
         case "kind":
             return f"kind {fields['kind']} {fields['body'].hex()}"
-    shown = (f"{name}={_show(value)}" for name, value in fields.items() if value is not None)
+    shown = (
+        f"{_WORDS.get(name, name)}={_show(value)}"
+        for name, value in fields.items()
+        if value is not None
+    )
     return " ".join((option.name, *shown))
 
 

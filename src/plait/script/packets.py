@@ -17,13 +17,13 @@ from plait.script.frame import (
     transport_sum,
 )
 from plait.script.meaning import Context, meaning
-from plait.script.options import EOL, NOP, Option, show_option
+from plait.script.options import EOL, NOP, Option
+from plait.script.showing import describe, relative, show, signed
 from plait.script.syntax import IcmpSpec, OptionSpec, PacketSpec
 
 _ECN: Final = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
 _ACK: Final = 0x10
 _DEFAULT_WINDOW: Final = 65535
-_HALF: Final = 1 << 31
 
 _ICMP: Final[dict[str, tuple[int, dict[str, int]]]] = {
     "unreachable": (
@@ -64,12 +64,6 @@ class Strictness:
 
     loose: bool = False
     """The order of options and the padding between them do not count."""
-
-
-def signed(number: int) -> int:
-    """Return a 32-bit difference as a number around zero."""
-    number &= MASK32
-    return number - (1 << 32) if number >= _HALF else number
 
 
 # ---- injecting
@@ -120,21 +114,21 @@ def _inbound_flow(conversation: Conversation, spec: PacketSpec) -> Flow:
     opens = "S" in spec.flags and "." not in spec.flags
     if spec.ports is not None:
         return _flow_by_ports(conversation, spec.ports)
-    if spec.source is None:
+    if spec.source is None and spec.destination is None:
         flow = conversation.current
         if flow is None or (opens and flow.ended):
             flow = conversation.begin(config.local.ip, config.remote)
             conversation.current = flow
         return flow
-    remote = conversation.address(*spec.source, config.remote, known=False)
-    local = config.local.ip
+    remote, local = config.remote, config.local.ip
+    if spec.source is not None:
+        remote = conversation.address(*spec.source, remote, known=False)
     if spec.destination is not None:
         local = conversation.address(*spec.destination, local, known=False)
     found = conversation.between(local, remote)
     if found is None or (opens and found.ended):
         found = conversation.begin(local, remote)
-    if conversation.current is None:
-        conversation.current = found
+    conversation.current = found
     return found
 
 
@@ -208,6 +202,8 @@ def compare(
     flow = conversation.of_frame(frame)
     if flow is None:
         flow = Flow(*frame.path, local_offset=0)
+    elif spec.source is not None or spec.destination is not None:
+        conversation.current = flow
     if frame.flags & SYN and spec.flags.startswith(("S", "SE", "SW")) and flow.local_offset is None:
         flow.local_offset = (frame.seq - spec.sequence.start) & MASK32
     found: list[Difference] = []
@@ -218,6 +214,9 @@ def compare(
         _compare_options(context, spec.options, frame.options, strictness, found)
     if frame.payload.strip(b"\0") and not found and not conversation.free_payload:
         found.append(Difference("payload", "zeros", frame.payload[:16].hex()))
+    for option in frame.options:
+        if option.name == "TS":
+            flow.last_stamp = option.fields["val"]
     flow.note(frame.flags, inbound=False)
     return tuple(found)
 
@@ -287,40 +286,29 @@ def _compare_options(
         specs = tuple(sorted(specs, key=lambda spec: spec.name))
         options = [option for option in options if option.name not in {NOP, EOL}]
         options = sorted(options, key=lambda option: option.name)
+    conversation = context.conversation
     names = [spec.name for spec in specs]
     actual_names = [option.name for option in options]
     if names != actual_names:
-        shown = ",".join(show_option(option) for option in options)
+        shown = ",".join(show(conversation, option, inbound=False) for option in options)
         found.append(Difference("options", f"<{','.join(names)}>", f"<{shown}>"))
         return
     for spec, option in zip(specs, options, strict=True):
         expected = meaning(context, spec, option.fields)
         for name, value in expected.fields.items():
             actual = option.fields.get(name)
-            _differ(found, f"{spec.name} {name}", _shown(value), _shown(actual))
+            if value != actual:
+                told = [
+                    _shown(relative(conversation, name, fields, number, inbound=False))
+                    for fields, number in ((expected.fields, value), (option.fields, actual))
+                ]
+                _differ(found, f"{spec.name} {name}", *told)
 
 
 def _shown(value: Any) -> Any:
     if value is None:
         return "absent"
     return value.hex() if isinstance(value, bytes) else value
-
-
-def describe(conversation: Conversation, frame: Frame, *, inbound: bool) -> str:
-    """Return a packet as a script would write it."""
-    path = frame.path if not inbound else (*frame.path[2:], *frame.path[:2])
-    flow = conversation.at(path) or Flow(*path)
-    mine, other = flow.local_offset or 0, flow.remote_offset
-    if inbound:
-        mine, other = other, mine
-    start = signed(frame.seq - mine) if not frame.flags & SYN or flow.local_offset else 0
-    length = len(frame.payload)
-    text = f"{'<' if inbound else '>'} {letters_of(frame.flags)} {start}:{start + length}({length})"
-    if frame.flags & _ACK:
-        text += f" ack {signed(frame.ack - other)}"
-    text += f" win {frame.window}"
-    options = ",".join(show_option(option) for option in frame.options)
-    return f"{text} <{options}>" if options else text
 
 
 def wrong(

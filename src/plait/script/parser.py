@@ -200,6 +200,10 @@ class _Builder(Transformer[Token, Any]):
         """Source, and destination if it is named."""
         return dict(zip(("source", "destination"), children, strict=False))
 
+    def to_address(self, children: list[Any]) -> dict[str, Any]:
+        """Destination alone."""
+        return {"destination": children[0]}
+
     def address(self, children: list[Any]) -> tuple[str, Expression | None]:
         """A named address."""
         binding: tuple[str, Expression | None] = children[0]

@@ -17,13 +17,13 @@ from plait.script.packets import (
     Strictness,
     compare,
     continues,
-    describe,
     joined,
     make,
     make_icmp,
     wrong,
 )
 from plait.script.settings import Configuration
+from plait.script.showing import describe
 from plait.script.syntax import (
     CallSpec,
     CodeSpec,
@@ -111,7 +111,7 @@ class Run:
             case CallSpec():
                 self._call(event, action)
             case ShellSpec(command=command):
-                self._say(f"`{command}`")
+                self._say(f"`{'; '.join(command.splitlines())}`")
                 self._backend.shell(command)
             case CodeSpec(code=code):
                 self._execute(code)
@@ -200,9 +200,7 @@ class Run:
         self._say(call.text)
         task = self._backend.start(self._caller.prepare(call))
         if call.until is not None:
-            due = self._target(event.time) - event.time.start + call.until
-            if event.time.kind is TimeKind.RELATIVE:
-                due = self._last - event.time.start + call.until
+            due = self._last - event.time.start + call.until
             self._pending = _Pending(task, call, event.line, due)
             return
         if not self._backend.finish(task, self._backend.now() + self._backend.patience):
@@ -244,7 +242,8 @@ class Run:
 
     def _say(self, text: str) -> None:
         if self._watch is not None:
-            self._watch(self._backend.now() - (self._origin or 0), text)
+            now = self._backend.now()
+            self._watch(0 if self._origin is None else now - self._origin, text)
 
     def _tell(self, frame: Frame, *, inbound: bool, at: Nanos | None = None) -> None:
         if self._watch is not None:

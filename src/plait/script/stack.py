@@ -13,8 +13,10 @@ from plait.errors import DecodeError
 from plait.host.host import Host
 from plait.host.output import split
 from plait.host.settings import Settings
+from plait.pathing import path_managers
 from plait.script.backend import Backend, Outcome, Task
 from plait.script.settings import Configuration
+from plait.script.stack_paths import NAME, Endpoints
 from plait.script.stack_shell import StackShell
 from plait.script.stack_sockets import Blocked, StackSockets
 from plait.units import SECOND, Nanos
@@ -26,11 +28,14 @@ _T = TypeVar("_T")
 _EPOCH: Final = 1_000 * SECOND
 """Virtual time of the first line: clocks derived from it are not zero."""
 
+path_managers.add(NAME, Endpoints)
+
 LINUX: Final = Settings(
     mptcp=False,
     checksum=False,
     nodelay=False,
-    path_manager="default",
+    path_manager=NAME,
+    max_subflows=3,
     receive_buffer=6 << 20,
 )
 """What a Linux host does unless it is told otherwise."""
@@ -50,6 +55,7 @@ class StackBackend(Backend):
     def __init__(self, config: Configuration, directory: Path) -> None:
         super().__init__()
         self._now: Nanos = _EPOCH
+        Endpoints.reset()
         self._host = Host(LINUX, b"plait script".ljust(32, b"."))
         self._host.on_local_address(self._now, config.local.ip, present=True, mtu=config.mtu)
         self._stack_sockets = StackSockets(self._host, LINUX, self.now)

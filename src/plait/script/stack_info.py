@@ -23,6 +23,13 @@ _STATES: Final = (
 """Linux numbers them from 1."""
 
 
+def has_cookie(host: Host, connection_id: int) -> bool:
+    """Return whether the SYN of a connection that just began will carry data (RFC 7413)."""
+    entry = host._entry(connection_id)  # noqa: SLF001 - no call of an application tells this
+    attempt = entry.connection.subflows[0].tcp.fast_open
+    return attempt is not None and bool(attempt.cookie)
+
+
 def tcp_info(host: Host, connection_id: int) -> dict[str, int]:
     """Return the variables of the connection's first subflow, windows in segments as Linux's."""
     entry = host._entry(connection_id)  # noqa: SLF001 - an observer, like TCP_INFO itself

@@ -86,7 +86,7 @@ _OPTIONS: Final = (
         ),
     ),
     ("IPPROTO_TCP", Row("TCP_CONGESTION", "congestion")),
-    ("IPPROTO_TCP", Row("TCP_FASTOPEN", "fast_open", lambda value: "both" if value else "no")),
+    ("IPPROTO_TCP", Row("TCP_FASTOPEN", "fast_open", lambda value: "server" if value else "no")),
     ("IPPROTO_TCP", Row("TCP_CORK", "cork", bool)),
     ("IPPROTO_TCP", Row("TCP_QUICKACK", "quick_ack", bool)),
     ("SOL_IP", Row("IP_TOS", "tos")),
@@ -108,14 +108,37 @@ def _switch(text: str) -> bool:
     return text != "0"
 
 
-def _fast_open(text: str) -> str:
-    """Return who may use Fast Open: bit 0 is initiators, bit 1 listeners."""
-    return ("no", "client", "server", "both")[int(text, 0) & 3]
-
-
 def _cookies(text: str) -> str:
     return {"0": "never", "1": "when needed", "2": "always"}[text]
 
+
+_INVISIBLE: Final = (
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "net.ipv4.ip_forward",
+    "net.ipv4.tcp_autocorking",
+    "net.ipv4.tcp_dsack",
+    "net.ipv4.tcp_early_retrans",
+    "net.ipv4.tcp_fack",
+    "net.ipv4.tcp_fastopen",
+    "net.ipv4.tcp_frto",
+    "net.ipv4.tcp_limit_output_bytes",
+    "net.ipv4.tcp_min_tso_segs",
+    "net.ipv4.tcp_moderate_rcvbuf",
+    "net.ipv4.tcp_no_metrics_save",
+    "net.ipv4.tcp_notsent_lowat",
+    "net.ipv4.tcp_pacing_ca_ratio",
+    "net.ipv4.tcp_pacing_ss_ratio",
+    "net.ipv4.tcp_recovery",
+    "net.ipv4.tcp_reordering",
+    "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_syn_linear_timeouts",
+    "net.ipv4.tcp_tso_win_divisor",
+    "net.mptcp.add_addr_timeout",
+    "net.mptcp.blackhole_timeout",
+    "net.mptcp.enabled",
+)
+"""Sysctls of what this stack always does, or never."""
 
 SYSCTLS: Final = {
     row.name: row
@@ -129,30 +152,20 @@ SYSCTLS: Final = {
         Row("net.ipv4.tcp_synack_retries", "syn_retries", int),
         Row("net.ipv4.tcp_retries2", "retries", int),
         Row("net.ipv4.tcp_congestion_control", "congestion"),
-        Row("net.ipv4.tcp_fastopen", "fast_open", _fast_open),
         Row("net.ipv4.tcp_syncookies", "syn_cookies", _cookies),
-        Row("net.ipv4.tcp_ecn", "ecn", lambda text: {"0": "off", "1": "on", "2": "accept"}[text]),
+        Row(
+            "net.ipv4.tcp_ecn", "ecn", lambda text: {"0": "no", "1": "active", "2": "passive"}[text]
+        ),
         Row("net.ipv4.tcp_keepalive_time", "keepalive_idle", lambda text: int(text) * SECOND),
         Row("net.ipv4.tcp_keepalive_intvl", "keepalive_interval", lambda text: int(text) * SECOND),
         Row("net.ipv4.tcp_keepalive_probes", "keepalive_probes", int),
         Row(
             "net.ipv4.tcp_invalid_ratelimit", "challenge_gap", lambda text: int(text) * MILLISECOND
         ),
-        Row("net.mptcp.enabled", None),
         Row("net.mptcp.checksum_enabled", "checksum", _switch),
-        Row("net.mptcp.add_addr_timeout", None),
         Row("net.mptcp.close_timeout", "no_subflow_timeout", lambda text: int(text) * SECOND),
-        Row("net.mptcp.blackhole_timeout", None),
         Row("net.mptcp.syn_retrans_before_tcp_fallback", "mptcp_syn_tries", lambda t: int(t) + 1),
-        Row("net.ipv4.tcp_no_metrics_save", None),
-        Row("net.ipv4.tcp_syn_linear_timeouts", None),
-        Row("net.ipv4.tcp_min_tso_segs", None),
-        Row("net.ipv4.tcp_autocorking", None),
-        Row("net.ipv4.tcp_moderate_rcvbuf", None),
-        Row("net.ipv4.tcp_limit_output_bytes", None),
-        Row("net.ipv4.ip_forward", None),
-        Row("net.core.rmem_max", None),
-        Row("net.core.wmem_max", None),
+        *(Row(name, None) for name in _INVISIBLE),
     )
 }
-"""By name with dots.  Those without a field steer what this stack does not do."""
+"""By name with dots."""

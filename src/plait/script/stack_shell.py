@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
-from ipaddress import ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Final
 
+from plait.errors import UsageError
 from plait.host.host import Host
 from plait.script.errors import UnsupportedError
 from plait.script.settings import Configuration
 from plait.script.shell import commands_of, helper_of
 from plait.script.stack_options import SYSCTLS
+from plait.script.stack_paths import Endpoints
 from plait.script.stack_sockets import StackSockets
 
 _HARMLESS: Final = ("true", ":", "set", "sleep", "tc", "nstat", "ethtool", "echo")
@@ -30,15 +33,22 @@ class StackShell:
         self._directory = directory
 
     def run(self, command: str) -> None:
-        """Do a command line; of a helper file every line.  Raises UnsupportedError."""
-        helper = helper_of(command, self._directory)
-        if helper is not None:
-            if helper.exists():
-                for words in commands_of(helper.read_text(encoding="utf-8")):
-                    self._do(words)
-            return
+        """Do command lines.  Raises UnsupportedError."""
         for words in commands_of(command):
-            self._do(words)
+            helper = helper_of(words, self._directory)
+            if helper is None:
+                self._do(words)
+            elif helper.name == "set_sysctls.py":
+                for pair in words[1:]:
+                    self._sysctl(*pair.removeprefix("/proc/sys/").replace("/", ".").split("=", 1))
+            elif helper.exists():
+                self._help(helper.read_text(encoding="utf-8"))
+
+    def _help(self, text: str) -> None:
+        """Do what is understood of a helper, which sets up more than any one script needs."""
+        for words in commands_of(text):
+            with suppress(UnsupportedError):
+                self._do(words)
 
     def _do(self, words: list[str]) -> None:
         if words[0] in _HARMLESS:
@@ -56,15 +66,33 @@ class StackShell:
                 self._host.on_local_address(
                     self._sockets.now(), ip_interface(address).ip, present=False
                 )
+            case ["ip", "mptcp", "limits", "set", *pairs]:
+                self._limits(dict(zip(pairs[::2], pairs[1::2], strict=False)))
+            case ["ip", "mptcp", "endpoint", "add", address, *rest]:
+                Endpoints.add(ip_address(address), rest)
+            case ["ip", "tcp_metrics", *_]:
+                pass
+            case ["ip", "mptcp", "endpoint", "flush"]:
+                Endpoints.reset()
             case _:
                 raise UnsupportedError(f"command {' '.join(words)} on plait's stack")
+
+    def _limits(self, pairs: dict[str, str]) -> None:
+        """Do `ip mptcp limits set`: the first subflow is not counted there."""
+        if "subflow" in pairs:
+            pairs["subflows"] = pairs.pop("subflow")
+        if "subflows" in pairs:
+            settings = replace(self._sockets.settings, max_subflows=int(pairs["subflows"]) + 1)
+            self._sockets.settings = settings
+        if "add_addr_accepted" in pairs:
+            Endpoints.accepted = int(pairs["add_addr_accepted"])
 
     def _sysctl(self, name: str, value: str) -> None:
         row = SYSCTLS.get(name)
         if row is None:
             raise UnsupportedError(f"sysctl {name} on plait's stack")
         try:
-            changes = row.setting(value)
-        except (KeyError, ValueError):
+            settings = replace(self._sockets.settings, **row.setting(value))
+        except (KeyError, ValueError, UsageError):
             raise UnsupportedError(f"sysctl {name}={value} on plait's stack") from None
-        self._sockets.settings = replace(self._sockets.settings, **changes)
+        self._sockets.settings = settings

@@ -11,7 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
@@ -29,7 +29,7 @@ from plait.host.host import Host
 from plait.host.settings import Settings
 from plait.script.errors import UnsupportedError
 from plait.script.sockets import Sockets
-from plait.script.stack_info import tcp_info
+from plait.script.stack_info import has_cookie, tcp_info
 from plait.script.stack_options import OPTIONS
 from plait.script.symbols import constant
 from plait.units import MILLISECOND, Nanos
@@ -38,6 +38,7 @@ _NONBLOCK: Final = 0x800
 _DONTWAIT: Final = 0x40
 _NOSIGNAL: Final = 0x4000
 _MPTCP: Final = 262
+_FAST_OPEN: Final = constant("MSG_FASTOPEN")
 _SOL_SOCKET: Final = constant("SOL_SOCKET")
 _SO_ERROR: Final = constant("SO_ERROR")
 _SO_LINGER: Final = constant("SO_LINGER")
@@ -99,6 +100,9 @@ class _Socket:
         self.shut = False
         """Our direction is closed."""
 
+        self.written = 0
+        """What a write that waits could send."""
+
         self.starved = False
         self.consumed = 0
         self.linger: tuple[int, int] = (0, 0)
@@ -124,7 +128,7 @@ class StackSockets(Sockets):
     def _get(self, handle: int) -> _Socket:
         sock = self._sockets.get(handle)
         if sock is None:
-            _fail(errno.EBADF)
+            raise _error(errno.EBADF)
         return sock
 
     def _add(self, sock: _Socket) -> int:
@@ -174,15 +178,15 @@ class StackSockets(Sockets):
                 self.now(), sock.port, address=sock.address, settings=sock.settings
             )
         except UsageError:
-            _fail(errno.EADDRINUSE)
+            raise _error(errno.EADDRINUSE) from None
 
     def accept(self, handle: int, flags: int) -> int:
         """Return the handle of a connection that is open."""
         listener = self._get(handle)
         if listener.listener_id is None:
-            _fail(errno.EINVAL)
+            raise _error(errno.EINVAL)
         if not listener.queue:
-            self._wait(listener, 0)
+            raise self._must_wait(listener, 0)
         connection_id = listener.queue.popleft()
         sock = _Socket(listener.settings, blocking=not flags & _NONBLOCK)
         sock.connection_id = connection_id
@@ -196,34 +200,27 @@ class StackSockets(Sockets):
         """Open a connection."""
         sock = self._get(handle)
         if sock.error:
-            _fail(_take_error(sock))
+            raise _error(_take_error(sock))
         if sock.opened:
             if sock.connecting:
                 sock.connecting = False
                 return
-            _fail(errno.EISCONN)
+            raise _error(errno.EISCONN)
         if sock.connection_id is None:
-            sock.connection_id = self._host.connect(
-                self.now(),
-                _plain(address),
-                port,
-                local=sock.address,
-                local_port=sock.port,
-                settings=sock.settings,
-            )
-            self._of_connection[sock.connection_id] = sock
+            sock.connection_id = self._connect(sock, address, port, b"")
             sock.connecting = True
             if not sock.blocking:
-                _fail(errno.EINPROGRESS)
+                raise _error(errno.EINPROGRESS)
         elif not sock.blocking:
-            _fail(errno.EALREADY)
-        self._wait(sock, 0)
+            raise _error(errno.EALREADY)
+        raise self._must_wait(sock, 0)
 
-    def _wait(self, sock: _Socket, flags: int) -> NoReturn:
-        """Fail with EAGAIN, or block."""
+    @staticmethod
+    def _must_wait(sock: _Socket, flags: int) -> Exception:
+        """Return EAGAIN, or what makes the call block."""
         if not sock.blocking or flags & _DONTWAIT:
-            _fail(errno.EAGAIN)
-        raise Blocked
+            return _error(errno.EAGAIN)
+        return Blocked()
 
     # ---- data
 
@@ -232,17 +229,17 @@ class StackSockets(Sockets):
         sock = self._get(handle)
         _check_flags(flags)
         if sock.error:
-            _fail(_take_error(sock))
+            raise _error(_take_error(sock))
         if sock.connection_id is None:
-            _fail(errno.ENOTCONN)
+            raise _error(errno.ENOTCONN)
         if sock.gone:
             return b""
         if not sock.opened:
-            self._wait(sock, flags)
+            raise self._must_wait(sock, flags)
         data = self._host.read(self.now(), sock.connection_id, limit)
         if data is None:
             sock.stirred = False
-            self._wait(sock, flags)
+            raise self._must_wait(sock, flags)
         sock.consumed += len(data)
         return data
 
@@ -251,25 +248,49 @@ class StackSockets(Sockets):
         sock = self._get(handle)
         _check_flags(flags)
         if sock.error:
-            _fail(_take_error(sock))
+            raise _error(_take_error(sock))
         if sock.connection_id is None or sock.shut or sock.gone:
-            _fail(errno.EPIPE)
+            raise _error(errno.EPIPE)
         if not sock.opened:
-            self._wait(sock, flags)
-        taken = self._host.write(self.now(), sock.connection_id, data)
-        sock.starved = taken < len(data)
-        if not taken and data:
-            self._wait(sock, flags)
+            raise self._must_wait(sock, flags)
+        sock.written += self._host.write(self.now(), sock.connection_id, data[sock.written :])
+        sock.starved = sock.written < len(data)
+        if sock.starved and (not sock.written or (sock.blocking and not flags & _DONTWAIT)):
+            raise self._must_wait(sock, flags)
+        taken, sock.written = sock.written, 0
         return taken
 
     def send_to(
         self, handle: int, data: bytes, flags: int, target: tuple[IpAddress, int] | None
     ) -> int:
-        """Send; only to the peer of a connection."""
-        if flags & constant("MSG_FASTOPEN"):
-            raise UnsupportedError("MSG_FASTOPEN on plait's stack")
-        del target
-        return self.write(handle, data, flags)
+        """Send; with MSG_FASTOPEN the SYN may carry the data (RFC 7413)."""
+        sock = self._get(handle)
+        if not flags & _FAST_OPEN or target is None or sock.connection_id is not None:
+            return self.write(handle, data, flags & ~_FAST_OPEN)
+        address, port = target
+        sock.settings = replace(sock.settings, fast_open="client")
+        sock.connection_id = self._connect(sock, address, port, data)
+        if sock.blocking or has_cookie(self._host, sock.connection_id):
+            return len(data)
+        # As on Linux the data is not taken: the application writes it once the connection is open.
+        self._host.abort(self.now(), sock.connection_id)
+        sock.connection_id = self._connect(sock, address, port, b"")
+        sock.connecting = True
+        raise _error(errno.EINPROGRESS)
+
+    def _connect(self, sock: _Socket, address: IpAddress, port: int, data: bytes) -> int:
+        """Begin a connection and return its id."""
+        connection_id = self._host.connect(
+            self.now(),
+            _plain(address),
+            port,
+            local=sock.address,
+            local_port=sock.port,
+            settings=sock.settings,
+            data=data,
+        )
+        self._of_connection[connection_id] = sock
+        return connection_id
 
     # ---- closing
 
@@ -293,7 +314,7 @@ class StackSockets(Sockets):
         """Close our direction; what closing the other would do shows nowhere on the wire."""
         sock = self._get(handle)
         if sock.connection_id is None or sock.gone or not sock.opened:
-            _fail(errno.ENOTCONN)
+            raise _error(errno.ENOTCONN)
         if how >= 1 and not sock.shut:
             sock.shut = True
             self._host.close(self.now(), sock.connection_id)
@@ -380,7 +401,7 @@ class StackSockets(Sockets):
         try:
             changed = replace(sock.settings, **row.setting(number))
         except UsageError:
-            _fail(errno.ENOENT)
+            raise _error(errno.ENOENT) from None
         if changed != sock.settings and sock.connection_id is not None:
             self._change(sock, row.name, changed)
         sock.settings = changed
@@ -403,8 +424,8 @@ class StackSockets(Sockets):
         return tcp_info(self._host, sock.connection_id)
 
 
-def _fail(code: int) -> NoReturn:
-    raise OSError(code, os.strerror(code))
+def _error(code: int) -> OSError:
+    return OSError(code, os.strerror(code))
 
 
 def _take_error(sock: _Socket) -> int:

@@ -28,12 +28,8 @@ def close(connection: TcpConnection) -> None:
 def fin(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the FIN that is due."""
     sender = connection.sender
-    position = sender.fin_position()
-    segment = connection.segment(now, FIN | ACK, position)
-    if not sender.outstanding():
-        sender.timer_base = now
-    sender.snd_nxt = position + 1
-    sender.last_sent = now
+    segment = connection.segment(now, FIN | ACK, sender.fin_position())
+    sender.on_fin_sent(now)
     connection.fin_due = False
     return segment
 

@@ -18,15 +18,17 @@ from plait.tcp.ecn import Ecn
 from plait.tcp.fast_open import Attempt
 from plait.tcp.keepalive import KeepAlive
 from plait.tcp.path_mtu import PathMtu
+from plait.tcp.persist import Persist
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Departure, Sender
 from plait.tcp.settings import TcpSettings
 from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, Role, State
 from plait.tcp.timestamps import TIMESTAMPS_ROOM, Timestamps
+from plait.tcp.urgent import Urgent
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.icmp import IcmpError
-from plait.wire.segment import ABSENT, ACK, ECE, FIN, PSH, RST, SYN, Segment
+from plait.wire.segment import ABSENT, ACK, ECE, FIN, PSH, RST, SYN, URG, Segment
 from plait.wire.seq import unwrap32, wrap32
 from plait.wire.tcp_options import Option
 
@@ -36,6 +38,43 @@ IP_AND_TCP: Final = {V4_FLOW: 40, V6_FLOW: 60}
 
 class TcpConnection:
     """State of one connection; all sequence numbers are unwrapped."""
+
+    __slots__ = (
+        "challenges",
+        "counters",
+        "ecn",
+        "failure",
+        "fast_open",
+        "fin_due",
+        "flow_out",
+        "half_open",
+        "iss",
+        "keepalive",
+        "local_mss",
+        "option_room",
+        "path_mss",
+        "path_mtu",
+        "persist",
+        "probe_due",
+        "receiver",
+        "reset_due",
+        "role",
+        "sack",
+        "sender",
+        "settings",
+        "state",
+        "syn_count",
+        "syn_due",
+        "syn_option_tries",
+        "syn_options",
+        "time_wait_until",
+        "timestamps",
+        "unanswered_since",
+        "urgent",
+        "waiting",
+        "window",
+        "window_scaling",
+    )
 
     def __init__(
         self,
@@ -102,22 +141,14 @@ class TcpConnection:
         self.time_wait_until: Nanos = NEVER
         self.challenges = Challenges(settings.challenge_gap, iss)
         self.fast_open: Attempt | None = None
-        """What our SYN carries besides, if anything (RFC 7413)."""
-
-        self.persist_at: Nanos = NEVER
-        """When a closed window is probed."""
-
-        self.persist_tries = 0
-        self.unanswered = 0
-        """Probes of a closed window since the peer was heard last."""
-
+        self.persist = Persist()
         self.unanswered_since: Nanos = 0
         """When what is being repeated was sent first."""
 
         self.ecn = Ecn(settings)
+        self.urgent = Urgent()
         self.keepalive = KeepAlive()
-        headers = IP_AND_TCP[len(flow_out)]
-        self.path_mtu = PathMtu(headers, local_mss + headers)
+        self.path_mtu = PathMtu(IP_AND_TCP[len(flow_out)], local_mss + IP_AND_TCP[len(flow_out)])
 
     # ---- opening and closing
 
@@ -194,6 +225,8 @@ class TcpConnection:
             or self.waiting
             or sender.stop > sender.snd_nxt
             or sender.scoreboard.lost.total > 0
+            or sender.recovery.tail.due
+            or sender.fin_again
         )
 
     def update_mss(self) -> None:
@@ -229,7 +262,7 @@ class TcpConnection:
         # With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
         inside = seq == rcv_nxt or acceptable(seq, length, rcv_nxt, receiver.window)
         if not repeated and not (inside and self.timestamps.check(now, segment)):
-            self._on_unacceptable(now, segment)
+            self._on_unacceptable(now, segment, seq)
             return False
         self.keepalive.heard_at = now
         if flags & RST:
@@ -246,12 +279,13 @@ class TcpConnection:
         self._receive_text(now, segment, seq)
         return True
 
-    def _on_unacceptable(self, now: Nanos, segment: Segment) -> None:
+    def _on_unacceptable(self, now: Nanos, segment: Segment, seq: Octets) -> None:
         """Tell the peer what we expect, but never in a storm."""
         if segment.flags & RST:
             return
         if segment.length or segment.flags & (SYN | FIN):
             self.receiver.ack_now = True
+            self.receiver.note_duplicate(seq, seq + segment.length)
         else:
             self.challenge(now)
         if self.state is State.TIME_WAIT:
@@ -289,11 +323,10 @@ class TcpConnection:
             ]
         advanced = 0
         if ack > sender.snd_una or blocks or duplicate:
-            rtt = self.timestamps.echoed_rtt(now, segment)
-            advanced = sender.on_ack(now, ack, blocks, rtt, duplicate)
+            echoed_at = self.timestamps.echoed_at(now, segment)
+            advanced = sender.on_ack(now, ack, blocks, echoed_at, duplicate)
         sender.update_window(seq, ack, window)
-        self.persist_at = NEVER
-        self.unanswered = 0
+        self.persist.on_answer()
         if self.ecn.on and segment.flags & ECE:
             self.ecn.on_echo(now, sender)
         if advanced:
@@ -310,6 +343,8 @@ class TcpConnection:
                 receiver.ack_now = True
                 closing.restart_time_wait(self, now)
             return
+        if segment.flags & URG:
+            self.urgent.on_arrival(segment, seq)
         if segment.length:
             if receiver.window == 0:
                 receiver.ack_now = True
@@ -331,6 +366,11 @@ class TcpConnection:
         """Return the next deadline, `NEVER` if there is none."""
         return timers.next_timeout(self)
 
+    def user_timed_out(self, now: Nanos) -> bool:
+        """Return whether the user wants to wait no longer for an answer (RFC 9293, 3.8.3)."""
+        limit = self.settings.user_timeout
+        return limit > 0 and now - self.unanswered_since >= limit
+
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""
         timers.handle_timeout(self, now)
@@ -351,24 +391,25 @@ class TcpConnection:
         if self.state is State.SYN_SENT:
             return []
         out = self._stretches(now, limit)
-        if self.fin_due and self._fin_ready() and len(out) < limit:
+        if (self.fin_due or self.sender.fin_again) and self._fin_ready() and len(out) < limit:
             out.append(closing.fin(self, now))
         if out or self.receiver.ack_now or self.probe_due:
             self._acknowledge(now, out)
-        timers.arm_persist(self, now)
+        self.persist.arm(self, now)
         return out
 
     def _stretches(self, now: Nanos, limit: int) -> list[Segment]:
         """Return what is sent again and what is new, as far as the windows allow."""
         out: list[Segment] = []
         while len(out) < limit:
-            again = self.sender.next_resend(now)
-            departure = again or self.sender.next_new(now)
+            departure = self.sender.next_departure(now)
             if departure is None:
                 break
             segment = self._data(now, departure)
             if self.ecn.on:
-                self.ecn.complete(segment, fresh=again is None)
+                self.ecn.complete(segment, fresh=not departure.again)
+            if self.urgent.snd_up:
+                self.urgent.complete(segment, departure.start)
             out.append(segment)
         return out
 
@@ -381,9 +422,15 @@ class TcpConnection:
         """Add an ACK or a probe if they are due, and note that RCV.NXT was told."""
         if self.probe_due:
             self.probe_due = False
-            out.append(self.segment(now, ACK, self.sender.snd_una - 1))
+            if not out:
+                out.append(self.segment(now, ACK, self.sender.snd_una - 1))
         if self.receiver.ack_now and not out:
-            out.append(self.segment(now, ACK, self.sender.snd_nxt))
+            for head in self.receiver.take_heads(sack=self.sack):
+                self.receiver.remember(head)
+                out.append(self.segment(now, ACK, self.sender.snd_nxt))
+                self.receiver.duplicated = None
+            if not out:
+                out.append(self.segment(now, ACK, self.sender.snd_nxt))
         if out:
             self.receiver.on_ack_sent()
             self.timestamps.last_ack_sent = self.receiver.rcv_nxt
@@ -420,7 +467,7 @@ class TcpConnection:
         segment.ts_val, segment.ts_ecr = self.timestamps.stamp(now, flags)
         if self.ecn.echoing and flags & ACK:
             segment.flags |= ECE
-        if receiver.reassembly.buffered and self.sack:
+        if self.sack and (receiver.reassembly.buffered or receiver.duplicated is not None):
             segment.sack = tuple(
                 (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))
                 for start, stop in receiver.sack_ranges()

@@ -29,6 +29,10 @@ LEAST_MSS: Final = 88
 """Announcements below this are raised, so that full options leave room for payload."""
 
 
+_LARGEST: Final = 65535
+"""The largest window that is not scaled."""
+
+
 def syn(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the SYN or SYN/ACK that is due."""
     answering = connection.state is State.SYN_RECEIVED
@@ -57,7 +61,9 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
 
 
 def _whole_segments(connection: TcpConnection, window: Octets, answering: bool) -> Octets:
-    """Return the window of a SYN in whole segments, as Linux tells it."""
+    """Return the window of a SYN; the largest one in whole segments, as Linux tells it."""
+    if window < _LARGEST:
+        return window
     timestamps = TIMESTAMPS_ROOM if answering and connection.timestamps.on else 0
     return window - window % (connection.local_mss - timestamps) or window
 
@@ -140,13 +146,11 @@ def on_stray_syn(connection: TcpConnection, now: Nanos, segment: Segment) -> boo
 
 def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
     sender = connection.sender
-    sender.snd_una = 1
-    sender.backoff = 0
+    sender.on_established(now, connection.syn_count)
     sender.snd_wnd = segment.window
     sender.snd_wl1 = 0
     sender.snd_wl2 = 1
     sender.max_window = max(sender.max_window, sender.snd_wnd)
-    sender.timer_base = now
     connection.syn_due = False
     connection.state = State.ESTABLISHED
     if sender.fin_queued:

@@ -15,7 +15,10 @@ QUICK_ACKS: Final = 16
 """Segments at the start that are acknowledged at once, so that slow start is not held up."""
 
 RECENT: Final = 4
-"""Arrivals remembered for SACK (RFC 2018, 4)."""
+"""Blocks of an ACK at most (RFC 2018, 4); twice as many arrivals are remembered for them."""
+
+MAX_ACKS: Final = 64
+"""ACKs that one batch of arrivals out of order brings about at most."""
 
 
 def acceptable(seq: Octets, length: Octets, rcv_nxt: Octets, rcv_wnd: Octets) -> bool:
@@ -56,10 +59,15 @@ class Receiver:
         self.received: Octets = 0
         """Payload octets that arrived, duplicates counted."""
 
+        self.duplicated: tuple[Octets, Octets] | None = None
+        """What came twice since the last ACK, to be told by it (RFC 2883)."""
+
         self._unacked: Octets = 0
         self._quick = QUICK_ACKS
         self._delay = settings.delayed_ack
         self._recent: list[Octets] = []
+        self._untold: list[Octets] = []
+        """Arrivals out of order since the last ACK, the latest ones."""
 
     @property
     def rcv_nxt(self) -> Octets:
@@ -75,11 +83,29 @@ class Receiver:
             pieces = slice_pieces(pieces, 0, edge - start)
             length = edge - start
         in_order = start == self.reassembly.next and self.reassembly.buffered == 0
+        if not in_order:
+            self.note_duplicate(start, start + length)
         self.reassembly.insert(start, pieces, length)
         if not in_order:
             self.ack_now = True
             if start > self.reassembly.next:
-                self._remember(start)
+                self.remember(start)
+                self._untold = [*self._untold[1 - MAX_ACKS :], start]
+
+    def note_duplicate(self, start: Octets, stop: Octets) -> None:
+        """Remember what of an arrival had come before; an ACK reports the first such (RFC 2883, 4).
+
+        A part below RCV.NXT, at the start or at the end of the arrival counts.
+        """
+        reassembly = self.reassembly
+        if self.duplicated is not None or start >= stop:
+            return
+        if start < reassembly.next:
+            self.duplicated = start, min(stop, reassembly.next)
+        elif (held := reassembly.range_at(start)) is not None:
+            self.duplicated = start, min(stop, held[1])
+        elif (held := reassembly.range_at(stop - 1)) is not None:
+            self.duplicated = held[0], stop
 
     def plan_ack(self, now: Nanos, length: Octets, mss: Octets) -> None:
         """Acknowledge every second full segment, others within a delay (RFC 9293, 3.8.6.3)."""
@@ -101,18 +127,42 @@ class Receiver:
         self.ack_now = False
         self.ack_deadline = NEVER
         self._unacked = 0
+        self.duplicated = None
+        self._untold.clear()
 
-    def _remember(self, position: Octets) -> None:
+    def take_heads(self, *, sack: bool) -> list[Octets]:
+        """Return the arrivals to begin the blocks of one ACK each, and forget them.
+
+        A batch is answered by one ACK unless that hides something from the sender: without SACK
+        every duplicate counts (RFC 5681, 4.2), with it every range has to come first once.
+        """
+        untold = self._untold
+        self._untold = []
+        if not sack or len(untold) < 2:
+            return untold
+        self._recent = [position for position in self._recent if position not in untold]
+        heads: dict[tuple[Octets, Octets] | None, Octets] = {}
+        for position in reversed(untold):
+            heads.setdefault(self.reassembly.range_at(position), position)
+        heads.pop(None, None)
+        return list(reversed(heads.values()))
+
+    def remember(self, position: Octets) -> None:
+        """Let the next ACK begin with the range around a position."""
         self._recent = [position, *[p for p in self._recent if p != position]][: 2 * RECENT]
 
     def sack_ranges(self) -> list[tuple[Octets, Octets]]:
-        """Return what is held out of order, the latest arrival first (RFC 2018, 4)."""
+        """Return what came twice, then what is held out of order, the latest arrival first.
+
+        A duplicate is followed by the range it lies in (RFC 2018, 4; RFC 2883, 4).
+        """
+        reports = [self.duplicated] if self.duplicated is not None else []
         if self.reassembly.buffered == 0:
             self._recent.clear()
-            return []
+            return reports
         ranges: list[tuple[Octets, Octets]] = []
-        for position in self._recent:
+        for position in [start for start, _ in reports] + self._recent:
             found = self.reassembly.range_at(position)
             if found is not None and found not in ranges:
                 ranges.append(found)
-        return ranges[:RECENT]
+        return (reports + ranges)[:RECENT]

@@ -1,38 +1,147 @@
 """Loss recovery: fast retransmit, fast recovery and what follows a time-out.
 
-With SACK the scoreboard tells what is lost (RFC 6675); without, three duplicate ACKs and partial
-ACKs do (RFC 5681, RFC 6582).  One reduction of the window covers all losses up to the recovery
-point, and Proportional Rate Reduction spreads it (RFC 9937).  After a time-out everything counts as
-lost and slow start clocks it out again.
+With SACK, transmission times tell what is lost (RFC 8985: `rack`); without, three duplicate ACKs
+and partial ACKs do (RFC 5681, RFC 6582).  One reduction of the window covers all losses up to the
+recovery point, and Proportional Rate Reduction spreads it (RFC 9937).  After a time-out everything
+counts as lost and slow start clocks it out again, unless F-RTO finds that nothing was (RFC 5682).
+Where an episode turns out to have been for nothing, the window is given back (RFC 4015).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from plait.congestion.base import CongestionController
+from plait.tcp.frto import Frto, Verdict
 from plait.tcp.prr import Prr
-from plait.tcp.scoreboard import DUP_THRESH, Scoreboard
+from plait.tcp.rack import Rack
+from plait.tcp.rtt import RttEstimator
+from plait.tcp.scoreboard import DUP_THRESH, Block, Scoreboard
+from plait.tcp.tail_loss import TailLoss
+from plait.tcp.undo import Undo
 from plait.units import Nanos, Octets
+
+HIGHEST_ACK_STEP = 4
+"""Segments by which the last new ACK may have moved SND.UNA if duplicates after it tell of a loss
+below the old recovery point (RFC 6582, 4.1)."""
+
+
+@dataclass(init=False, slots=True)
+class AckNews:
+    """What one ACK told: the input of recovery."""
+
+    now: Nanos
+    una: Octets
+    """SND.UNA after the ACK."""
+
+    nxt: Octets
+    mss: Octets
+    in_flight: Octets
+    """Octets in flight before the ACK."""
+
+    delivered: Octets
+    """Octets it newly acknowledged, cumulatively or selectively."""
+
+    advanced: Octets
+    """How far it moved SND.UNA."""
+
+    original: bool
+    """Some of what it acknowledged was sent only once, below the recovery point."""
+
+    duplicate: bool
+    """It is a duplicate ACK (RFC 5681, 2)."""
+
+    duplicated: Block | None
+    """What it reports to have arrived twice."""
+
+    echoed_at: Nanos
+    """When the segment was sent whose timestamp it echoes, -1 if unknown."""
+
+    sack: bool
+    """The connection uses SACK."""
+
+    def __init__(
+        self,
+        now: Nanos,
+        una: Octets,
+        nxt: Octets,
+        mss: Octets,
+        in_flight: Octets,
+        delivered: Octets,
+        advanced: Octets,
+        original: bool,
+        duplicate: bool,
+        duplicated: Block | None,
+        echoed_at: Nanos,
+        sack: bool,
+    ) -> None:
+        self.now = now
+        self.una = una
+        self.nxt = nxt
+        self.mss = mss
+        self.in_flight = in_flight
+        self.delivered = delivered
+        self.advanced = advanced
+        self.original = original
+        self.duplicate = duplicate
+        self.duplicated = duplicated
+        self.echoed_at = echoed_at
+        self.sack = sack
 
 
 class Recovery:
     """Decides when the window is reduced and which octets count as lost."""
 
-    def __init__(self, scoreboard: Scoreboard, controller: CongestionController) -> None:
+    def __init__(
+        self, scoreboard: Scoreboard, controller: CongestionController, estimator: RttEstimator
+    ) -> None:
         self.reducing = False
         """In fast recovery: ACKs do not grow the window."""
+
+        self.timed_out = False
+        """In the recovery that follows a time-out."""
 
         self.point: Octets = 0
         """The episode ends when everything below is acknowledged (RFC 6675: RecoveryPoint)."""
 
-        self._scoreboard = scoreboard
-        self._controller = controller
-        self._prr = Prr()
         self.departed: Octets = 0
         """Octets that duplicate ACKs without SACK say have left the network."""
 
+        self.rack = Rack(scoreboard, estimator)
+        self.tail = TailLoss()
+        self.undo = Undo()
+        self.frto = Frto()
+        self.undone = 0
+        """Episodes that turned out to have been for nothing."""
+
+        self.rescued = False
+        """The one rescue retransmission of this recovery was spent (RFC 6675, 4: RescueRxt)."""
+
+        self._scoreboard = scoreboard
+        self._controller = controller
+        self._estimator = estimator
+        self._prr = Prr()
         self._duplicates = 0
+        self._last_step: Octets = 0
         self._forced = False
-        self._timed_out = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether an ACK that only moves SND.UNA has nothing to tell us."""
+        return not (
+            self.reducing
+            or self.timed_out
+            or self.undo.armed
+            or self._duplicates
+            or self.tail.end_seq >= 0
+            or self._scoreboard.sacked.total
+            or self._scoreboard.lost.total
+        )
+
+    @property
+    def asking(self) -> bool:
+        """Whether new data may exceed the window to learn what became of older data."""
+        return self.tail.due or (self.timed_out and self.frto.holding)
 
     def take_forced(self) -> bool:
         """Return, once, whether the first retransmission may leave in spite of the window."""
@@ -45,52 +154,91 @@ class Recovery:
         if self.reducing:
             self._prr.on_sent(length)
 
-    def on_duplicate(self, mss: Octets) -> None:
-        """A duplicate ACK came on a connection without SACK (RFC 5681, 3.2)."""
-        self._duplicates += 1
-        self.departed += mss
+    def on_resent(self, now: Nanos, start: Octets, stop: Octets) -> None:
+        """A lost range, or a probe, left again."""
+        self._scoreboard.on_resent(start, stop)
+        self.rack.on_resent(now, start, stop)
+        self.undo.on_resent(now, stop - start)
 
-    def on_ack(
-        self,
-        now: Nanos,
-        una: Octets,
-        nxt: Octets,
-        mss: Octets,
-        in_flight: Octets,
-        delivered: Octets,
-        *,
-        advanced: bool,
-        sack: bool,
-    ) -> None:
-        """Look for losses after an ACK; begin, continue or end recovery.
+    def on_ack(self, news: AckNews) -> None:
+        """Look for losses after an ACK; begin, continue, end or undo recovery."""
+        self._count_duplicates(news)
+        probed = self.tail.end_seq
+        tail = probed >= 0 and self.tail.on_ack(
+            news.una,
+            news.duplicated,
+            bare_duplicate=news.duplicate and not news.delivered,
+        )
+        if news.duplicated is not None and news.duplicated[1] != probed:
+            self.rack.on_duplicate_report(news.nxt, news.una)
+            if not self.timed_out:
+                self.rack.reordering_seen = True  # the original arrived, only later
+        if self._is_spurious(news):
+            self._take_back(news.now, news.una)
+        elif tail and not self.reducing and not self.timed_out:
+            self._on_tail_repaired(news)
+        if self.timed_out and news.una < self.point:
+            self._ask_frto(news)
+        if news.advanced and (self.reducing or self.timed_out):
+            self._leave(news.una, news.nxt)
+        lost = self._detect(news)
+        if lost and not self.reducing and not self.timed_out:
+            self._enter(news.now, news.una, news.nxt, news.in_flight)
+        if self.reducing and (news.delivered or not news.sack):
+            safe = news.advanced > 0 and not lost
+            self._reduce(news.una, news.nxt, news.mss, news.delivered or news.mss, safe=safe)
 
-        Args:
-            una: SND.UNA after the ACK.
-            nxt: SND.NXT.
-            mss: SMSS.
-            in_flight: Octets in flight before the ACK.
-            delivered: Octets it newly acknowledged, cumulatively or selectively.
-            advanced: SND.UNA moved.
-            sack: The connection uses SACK.
-        """
-        if advanced:
+    def _count_duplicates(self, news: AckNews) -> None:
+        if news.advanced:
             self._duplicates = 0
-            self.departed = 0
-            if self.reducing or self._timed_out:
-                self._leave(una)
-        lost = self._scoreboard.detect_losses(una, mss) if sack else 0
-        partial = advanced and self.reducing
-        if not sack and una < nxt and (self._duplicates == DUP_THRESH or partial):
-            lost = self._scoreboard.mark_lost(una, min(una + mss, nxt))
-        if lost and not self.reducing and not self._timed_out:
-            self._enter(now, nxt, in_flight)
-        if self.reducing and (delivered or not sack):
-            self._reduce(una, nxt, mss, delivered or mss, safe=advanced and not lost)
+            self._last_step = news.advanced
+            partial = self.reducing and news.una < self.point
+            self.departed = max(0, self.departed - news.advanced + news.mss) if partial else 0
+        elif news.duplicate and not news.sack:
+            self._duplicates += 1
+            self.departed += news.mss
 
-    def _enter(self, now: Nanos, nxt: Octets, in_flight: Octets) -> None:
+    def _detect(self, news: AckNews) -> Octets:
+        """Mark what is lost by now; return the octets newly marked."""
+        if news.sack:
+            return self.rack.detect_losses(
+                news.now, news.una, news.mss, recovering=self.reducing or self.timed_out
+            )
+        if news.una >= news.nxt:
+            return 0
+        third = self._duplicates == DUP_THRESH and self._is_fresh_loss(news)
+        partial = news.advanced and self.reducing
+        if not third and not partial:
+            return 0
+        self._forced = True
+        stop = min(news.una + news.mss, news.nxt)
+        holes = self._scoreboard.resent.holes(news.una, stop)
+        return sum(self._scoreboard.mark_lost(low, high) for low, high in holes)
+
+    def _is_fresh_loss(self, news: AckNews) -> bool:
+        """Return whether third duplicates are no echo of our own retransmissions (RFC 6582, 4)."""
+        if self.reducing or news.una > self.point or self.point == 0:
+            return True
+        step = HIGHEST_ACK_STEP * news.mss
+        return self._controller.cwnd > news.mss and self._last_step <= step
+
+    def on_reordering_timeout(self, now: Nanos, una: Octets, nxt: Octets, mss: Octets) -> None:
+        """What was given time to arrive late has not (RFC 8985, 6.3)."""
+        in_flight = self._scoreboard.in_flight(una, nxt)
+        recovering = self.reducing or self.timed_out
+        lost = self.rack.detect_losses(now, una, mss, recovering=recovering)
+        if lost and not recovering:
+            self._enter(now, una, nxt, in_flight)
+            self._reduce(una, nxt, mss, 0, safe=False)
+
+    def _enter(self, now: Nanos, una: Octets, nxt: Octets, in_flight: Octets) -> None:
         self.reducing = True
+        self.rescued = False
         self.point = nxt
         self._forced = True
+        self.tail.end()
+        self.undo.start(una)
+        self._controller.checkpoint()
         self._controller.on_loss(now, in_flight)
         self._prr.start(in_flight)
 
@@ -103,25 +251,93 @@ class Recovery:
         count = self._prr.on_ack(delivered, in_flight, ssthresh, mss, safe=safe)
         self._controller.cwnd = in_flight + count
 
-    def _leave(self, una: Octets) -> None:
-        """End the episode once its point is acknowledged."""
+    def _leave(self, una: Octets, nxt: Octets) -> None:
+        """End the episode once its point is acknowledged; its undo may still come."""
         if una >= self.point:
             if self.reducing:
                 self._controller.cwnd = self._controller.ssthresh
-            self.reducing = False
-            self._timed_out = False
-            self._forced = False
-            self._scoreboard.end_episode()
+            self._end()
+            self.undo.expires = nxt
 
-    def on_timeout(self, now: Nanos, una: Octets, nxt: Octets, first: bool) -> None:
+    def _end(self) -> None:
+        self.reducing = False
+        self.timed_out = False
+        self._forced = False
+        self.frto.stop()
+        self.rack.on_recovery_end()
+
+    def _on_tail_repaired(self, news: AckNews) -> None:
+        """A probe made good a loss that nothing else told: reduce once (RFC 8985, 7.4.2)."""
+        self._controller.checkpoint()
+        self._controller.on_loss(news.now, news.in_flight)
+
+    def _is_spurious(self, news: AckNews) -> bool:
+        """Return whether the episode turns out to have been for nothing."""
+        undo = self.undo
+        needless = False
+        if news.duplicated is not None:
+            needless = undo.on_duplicate_report(news.duplicated, news.una)
+        if not undo.armed:
+            return False
+        if 0 <= undo.expires < news.una:
+            undo.end()
+            return False
+        if needless:
+            return True
+        recovering = self.reducing or self.timed_out
+        if not (recovering and news.advanced and undo.is_original(news.echoed_at)):
+            return False
+        if self.timed_out or news.una >= self.point or not self._scoreboard.lost.total:
+            return True
+        self.rack.reordering_seen = True
+        return False
+
+    def _ask_frto(self, news: AckNews) -> None:
+        verdict = self.frto.on_ack(
+            advanced=news.advanced > 0,
+            original=news.original,
+            duplicate=news.duplicate,
+            sack=news.sack,
+        )
+        if verdict is Verdict.SPURIOUS:
+            self._take_back(news.now, news.una)
+        elif verdict is Verdict.GENUINE:
+            self._controller.cwnd = min(self._controller.cwnd, DUP_THRESH * news.mss)
+
+    def _take_back(self, now: Nanos, una: Octets) -> None:
+        """Undo the reduction, and take for in flight what was called lost (RFC 4015, 3)."""
+        self.undo.end()
+        self.undone += 1
+        self.rack.reordering_seen |= self.reducing
+        self._controller.on_spurious_loss(now)
+        lost = self._scoreboard.lost
+        if lost.total:
+            self.rack.readmit(now, list(lost))
+            lost.clear()
+        self._end()
+
+    def on_timeout(self, now: Nanos, una: Octets, nxt: Octets, mss: Octets, first: bool) -> None:
         """Start over from SND.UNA; only the first of several time-outs reduces `ssthresh`."""
         if first:
+            self._controller.checkpoint()
             self._controller.on_timeout(now, self._scoreboard.in_flight(una, nxt))
+            self.undo.start(una)
+            if self.reducing or self._scoreboard.sacked.total:
+                self.frto.stop()
+            else:
+                self.frto.start()
+        else:
+            self.frto.stop()
         self._controller.cwnd = self._controller.mss
+        recent = self.rack.on_timeout(now, una, mss)
         self._scoreboard.on_timeout(una, nxt)
+        for start, stop in recent:
+            self._scoreboard.lost.remove(start, stop)
         self._duplicates = 0
         self.departed = 0
+        self.tail.end()
         self.reducing = False
-        self._timed_out = True
+        self.rescued = False
+        self.timed_out = True
         self._forced = True
         self.point = nxt

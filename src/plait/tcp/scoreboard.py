@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 from plait.ranges import RangeSet
 from plait.units import Octets
 
 DUP_THRESH: Final = 3
 """Segments that must have arrived above a hole before it counts as a loss (RFC 6675, 2)."""
+
+MAX_RANGES: Final = 4096
+"""Disjoint SACKed ranges that are kept; blocks of a peer that tells more are ignored."""
+
+Block: TypeAlias = tuple[Octets, Octets]
+
+
+def duplicate_report(blocks: Sequence[Block], ack: Octets) -> Block | None:
+    """Return the D-SACK block of an ACK: what arrived twice (RFC 2883, 4).
+
+    It is the first one, and lies below SEG.ACK or inside the second one.
+    """
+    if not blocks:
+        return None
+    start, stop = blocks[0]
+    if start >= stop:
+        return None
+    if stop <= ack or (len(blocks) > 1 and blocks[1][0] <= start and stop <= blocks[1][1]):
+        return start, stop
+    return None
 
 
 class Scoreboard:
@@ -21,25 +41,25 @@ class Scoreboard:
         """Lost and not yet sent again."""
 
         self.resent = RangeSet()
-        """Sent again in this episode and not yet given up anew."""
-
-        self._resends: list[tuple[Octets, Octets, Octets]] = []
-        """What was sent again: start, stop, and SND.NXT at that time, in order of sending."""
+        """Sent more than once."""
 
     def in_flight(self, una: Octets, nxt: Octets) -> Octets:
         """Return the octets that are on the way by our best knowledge (RFC 6675: pipe)."""
         return nxt - una - self.sacked.total - self.lost.total
 
-    def on_sack(self, blocks: Iterable[tuple[Octets, Octets]], una: Octets, nxt: Octets) -> Octets:
-        """Take the blocks of an ACK and return the octets they newly cover.
+    def on_sack(self, blocks: Sequence[Block], una: Octets, nxt: Octets) -> list[Block]:
+        """Take the blocks of an ACK and return the ranges that they newly cover.
 
         Blocks outside the octets in flight tell nothing and are ignored.
         """
-        new = 0
+        new: list[Block] = []
         for start, stop in blocks:
-            if una < start < stop <= nxt:
-                new += self.sacked.add(start, stop)
-                self.lost.remove(start, stop)
+            if una < start < stop <= nxt and len(self.sacked) < MAX_RANGES:
+                holes = self.sacked.holes(start, stop)
+                if holes:
+                    new += holes
+                    self.sacked.add(start, stop)
+                    self.lost.remove(start, stop)
         return new
 
     def on_cumulative_ack(self, una: Octets, ack: Octets) -> Octets:
@@ -53,56 +73,22 @@ class Scoreboard:
             self.resent.discard_below(ack)
         return delivered
 
-    def detect_losses(self, una: Octets, mss: Octets) -> Octets:
-        """Mark the holes that RFC 6675's IsLost calls lost; return the octets newly marked."""
-        if not self.sacked.total:
-            return 0
-        self._forget_lost_resends(mss)
-        edge = self._loss_edge(mss)
-        return sum(self.mark_lost(start, stop) for start, stop in self.sacked.holes(una, edge))
-
-    def _forget_lost_resends(self, mss: Octets) -> None:
-        """Give up retransmissions that later segments have overtaken by the threshold."""
-        highest = self.sacked.last[1]
-        given_up = 0
-        for start, stop, mark in self._resends:
-            if highest <= mark + (DUP_THRESH - 1) * mss:
-                break
-            self.resent.remove(start, stop)
-            given_up += 1
-        del self._resends[:given_up]
-
-    def _loss_edge(self, mss: Octets) -> Octets:
-        """Return the position below which enough was SACKed above."""
-        above = 0
-        for count, (start, stop) in enumerate(reversed(list(self.sacked)), 1):
-            above += stop - start
-            if above > (DUP_THRESH - 1) * mss or count == DUP_THRESH:
-                return start
-        return 0
+    def many_sacked(self, mss: Octets) -> bool:
+        """Return whether as much was SACKed as makes a hole below a loss (RFC 6675, 4: IsLost)."""
+        sacked = self.sacked
+        return sacked.total > (DUP_THRESH - 1) * mss or len(sacked) >= DUP_THRESH
 
     def mark_lost(self, start: Octets, stop: Octets) -> Octets:
-        """Mark what is neither SACKed nor sent again; return the octets newly marked."""
-        new = 0
-        for low, high in self.resent.holes(start, stop):
-            for begin, end in self.sacked.holes(low, high):
-                new += self.lost.add(begin, end)
-        return new
+        """Mark what is not SACKed; return the octets newly marked."""
+        return sum(self.lost.add(low, high) for low, high in self.sacked.holes(start, stop))
 
-    def on_resent(self, start: Octets, stop: Octets, nxt: Octets) -> None:
-        """A lost range was put on the wire once more, when SND.NXT was `nxt`."""
+    def on_resent(self, start: Octets, stop: Octets) -> None:
+        """A range was put on the wire once more."""
         self.lost.remove(start, stop)
         self.resent.add(start, stop)
-        self._resends.append((start, stop, nxt))
 
     def on_timeout(self, una: Octets, nxt: Octets) -> None:
         """Count everything as lost; forget SACKs, which the peer may renege (RFC 2018, 8)."""
         self.sacked.clear()
-        self.end_episode()
         self.lost.clear()
         self.lost.add(una, nxt)
-
-    def end_episode(self) -> None:
-        """Recovery is over."""
-        self.resent.clear()
-        self._resends.clear()

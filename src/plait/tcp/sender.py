@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 from plait.buffers import Pieces, slice_pieces
 from plait.congestion.base import AckSample, CongestionController
-from plait.tcp.recovery import Recovery
+from plait.tcp.recovery import AckNews, Recovery
 from plait.tcp.rtt import RttEstimator
-from plait.tcp.scoreboard import Scoreboard
+from plait.tcp.scoreboard import Block, Scoreboard, duplicate_report
 from plait.tcp.settings import TcpSettings
+from plait.tcp.tail_loss import probe_timeout
+from plait.tcp.timestamps import TICK, tick
 from plait.units import Nanos, Octets
 from plait.wire.mptcp.dss import Dss
 from plait.wire.tcp_options import Option
@@ -38,8 +40,6 @@ class Run:
     dsn: Octets
     """Position of the first octet in the data stream."""
 
-    sent_at: Nanos
-    resent: bool
     reinjected: bool
     """Its data was given to another subflow too."""
 
@@ -58,8 +58,6 @@ class Run:
         self.dss = dss
         self.options = options
         self.dsn = dsn
-        self.sent_at = 0
-        self.resent = False
         self.reinjected = False
 
 
@@ -73,11 +71,15 @@ class Departure:
     last: bool
     """Nothing is queued behind it."""
 
-    def __init__(self, run: Run, start: Octets, stop: Octets, last: bool) -> None:
+    again: bool
+    """It was sent before."""
+
+    def __init__(self, run: Run, start: Octets, stop: Octets, last: bool, again: bool) -> None:
         self.run = run
         self.start = start
         self.stop = stop
         self.last = last
+        self.again = again
 
     def pieces(self) -> Pieces:
         """Return the payload of the stretch."""
@@ -95,7 +97,7 @@ class Sender:
         self.controller = controller
         self.rtt = RttEstimator(settings)
         self.scoreboard = Scoreboard()
-        self.recovery = Recovery(self.scoreboard, controller)
+        self.recovery = Recovery(self.scoreboard, controller, self.rtt)
         self.snd_una: Octets = 0
         self.snd_nxt: Octets = 0
         self.snd_wnd: Octets = 0
@@ -116,6 +118,9 @@ class Sender:
         self.backoff = 0
         """Retransmission time-outs since the last progress."""
 
+        self.timeouts = 0
+        """Retransmission time-outs so far."""
+
         self.resent_segments = 0
         self.sent: Octets = 0
         """Payload octets sent, retransmissions counted."""
@@ -124,8 +129,14 @@ class Sender:
         """When the retransmission timer was last started."""
 
         self.last_sent: Nanos = 0
+        self.fin_again = False
+        """Our FIN is lost, or probes, and is to leave once more."""
+
         self.sack = True
         """Both sides take SACK."""
+
+        self._probe_base: Nanos = 0
+        """When new data was sent or acknowledged last."""
 
         self._peak: Octets = 0
         self._round_end: Octets = 0
@@ -142,8 +153,17 @@ class Sender:
     def room(self, in_flight: Octets) -> Octets:
         """Return how many more octets both windows let us queue and send now."""
         queued = self.stop - min(self.snd_nxt, self.stop)
-        congestion = self.controller.cwnd - in_flight - queued - self.scoreboard.lost.total
-        return max(0, min(congestion, self.snd_una + self.snd_wnd - self.stop))
+        congestion = self.controller.cwnd - in_flight - self.scoreboard.lost.total
+        if self.recovery.asking:
+            congestion = self._room_to_ask(congestion)
+        return max(0, min(congestion - queued, self.snd_una + self.snd_wnd - self.stop))
+
+    def _room_to_ask(self, congestion: Octets) -> Octets:
+        """Return how far a probe or F-RTO may go beyond the window with new data."""
+        recovery = self.recovery
+        if recovery.frto.holding:
+            return 2 * self.mss - max(0, self.snd_nxt - recovery.point)
+        return max(congestion, self.mss)
 
     def queue(self, run: Run) -> None:
         """Add a run behind the last one."""
@@ -158,8 +178,8 @@ class Sender:
         self,
         now: Nanos,
         ack: Octets,
-        blocks: Sequence[tuple[Octets, Octets]],
-        echoed_rtt: Nanos,
+        blocks: Sequence[Block],
+        echoed_at: Nanos,
         duplicate: bool,
     ) -> Octets:
         """Apply an acceptable ACK and return the octets it newly acknowledged cumulatively.
@@ -167,7 +187,7 @@ class Sender:
         Args:
             ack: Unwrapped SEG.ACK, between SND.UNA and SND.NXT.
             blocks: Unwrapped SACK blocks.
-            echoed_rtt: What the echoed timestamp says of the RTT, 0 if nothing.
+            echoed_at: When the segment was sent whose timestamp it echoes, -1 if unknown.
             duplicate: The segment counts as a duplicate ACK (RFC 5681, 2).
         """
         advanced = ack - self.snd_una
@@ -176,32 +196,85 @@ class Sender:
         before = self.in_flight()
         new_round = self._note_peak(before, ack)
         rtt = 0
-        delivered = self.scoreboard.on_sack(blocks, self.snd_una, self.snd_nxt) if blocks else 0
-        if advanced:
-            delivered += self.scoreboard.on_cumulative_ack(self.snd_una, ack)
-            rtt = self._sample_rtt(now, ack, echoed_rtt)
-            self.snd_una = ack
-            self._release(ack)
-            self.backoff = 0
-            self.timer_base = now
-        elif duplicate and not self.sack:
-            self.recovery.on_duplicate(self.mss)
-        self.recovery.on_ack(
-            now,
-            self.snd_una,
-            self.snd_nxt,
-            self.mss,
-            before,
-            delivered,
-            advanced=advanced > 0,
-            sack=self.sack,
-        )
-        if delivered and not self.recovery.reducing:
+        if not blocks and not duplicate and self.recovery.quiet:
+            sent_at = self.recovery.rack.on_cumulative_ack(now, self.snd_una, ack, echoed_at)
+            delivered = self.scoreboard.on_cumulative_ack(self.snd_una, ack)
+            rtt = self._advance(now, ack, sent_at, echoed_at, before)
+        else:
+            news = self._note(now, ack, blocks, echoed_at, duplicate, before)
+            delivered = news.delivered
+            if advanced:
+                sent_at = self.recovery.rack.sent_at(self.snd_una, ack)
+                self.scoreboard.on_cumulative_ack(self.snd_una, ack)
+                rtt = self._advance(now, ack, sent_at, echoed_at, before)
+                self.recovery.rack.forget_below(ack)
+            self.recovery.on_ack(news)
+        grows = advanced or self.recovery.rack.reordering_seen  # RFC 3042: no growth by duplicates
+        if delivered and grows and not self.recovery.reducing:
             limited = self._app_limited()
             self.controller.on_ack(
                 AckSample(now, delivered, before, self.rtt.srtt, limited, rtt, new_round)
             )
         return advanced
+
+    def _note(
+        self,
+        now: Nanos,
+        ack: Octets,
+        blocks: Sequence[Block],
+        echoed_at: Nanos,
+        duplicate: bool,
+        before: Octets,
+    ) -> AckNews:
+        """Tell transmission times and scoreboard of an ACK; return what recovery has to know."""
+        board = self.scoreboard
+        recovery = self.recovery
+        delivered = 0
+        original = False
+        for start, stop in board.sacked.holes(self.snd_una, ack):
+            delivered += stop - start
+            once = recovery.rack.on_delivered(now, start, stop, echoed_at)
+            original |= once and start < recovery.point
+        for start, stop in board.on_sack(blocks, ack, self.snd_nxt):
+            delivered += stop - start
+            # The timestamp echoes what came at the left edge (RFC 7323, 4.3), not this.
+            once = recovery.rack.on_delivered(now, start, stop, -1)
+            original |= once and start < recovery.point
+        return AckNews(
+            now,
+            ack,
+            self.snd_nxt,
+            self.mss,
+            before,
+            delivered,
+            ack - self.snd_una,
+            original,
+            duplicate,
+            duplicate_report(blocks, ack),
+            echoed_at,
+            self.sack,
+        )
+
+    def _advance(
+        self, now: Nanos, ack: Octets, sent_at: Nanos, echoed_at: Nanos, in_flight: Octets
+    ) -> Nanos:
+        """Move SND.UNA; return the sample of the round-trip time, 0 if there is none.
+
+        What was sent more than once gives none (Karn), unless timestamps tell which one came.
+        """
+        sample = 0
+        if sent_at >= 0:
+            sample = max(now - sent_at, 1)
+        elif echoed_at >= 0:
+            sample = max(tick(now) - echoed_at, TICK)
+        if sample:
+            self.rtt.on_sample(sample, -(-in_flight // (2 * self.mss)))
+        self.snd_una = ack
+        self._release(ack)
+        self.backoff = 0
+        self.timer_base = now
+        self._probe_base = now
+        return sample
 
     def _note_peak(self, in_flight: Octets, ack: Octets) -> bool:
         """Remember the most that was in flight in a round trip; return whether one begins."""
@@ -218,23 +291,6 @@ class Sender:
         if cwnd < self.controller.ssthresh:
             return 2 * self._peak < cwnd
         return self._peak + 2 * self.mss < cwnd
-
-    def _sample_rtt(self, now: Nanos, ack: Octets, echoed_rtt: Nanos) -> Nanos:
-        """Measure the newest run this ACK reaches, unless it was sent twice (Karn).
-
-        Returns the sample, 0 if there is none.
-        """
-        newest: Run | None = None
-        for run in self.runs:
-            if run.start >= ack:
-                break
-            newest = run
-        sample = echoed_rtt
-        if newest is not None and not newest.resent:
-            sample = now - newest.sent_at
-        if sample:
-            self.rtt.on_sample(sample)
-        return sample
 
     def _release(self, ack: Octets) -> None:
         """Forget the runs that are acknowledged whole."""
@@ -257,47 +313,104 @@ class Sender:
             self.snd_wl2 = ack
             self.max_window = max(self.max_window, window)
 
-    def next_resend(self, now: Nanos) -> Departure | None:
-        """Return the next lost stretch that the window lets go, and count it as sent."""
-        lost = self.scoreboard.lost
-        if not lost.total:
-            return None
-        start, stop = lost.first
+    def next_departure(self, now: Nanos) -> Departure | None:
+        """Return the next stretch that the windows let go, and count it as sent."""
+        departure: Departure | None = None
+        if self.scoreboard.lost.total:
+            departure = self._next_resend(now)
+        if departure is None:
+            departure = self._next_new(now)
+        if departure is None and self.recovery.tail.due:
+            departure = self._probe(now)
+        return departure
+
+    def _next_resend(self, now: Nanos) -> Departure | None:
+        """Return the next lost stretch, unless F-RTO asks with new data."""
+        recovery = self.recovery
+        if recovery.frto.holding:
+            if self.stop > self.snd_nxt and self.snd_una + self.snd_wnd > self.snd_nxt:
+                return None
+            if self.snd_nxt > recovery.point:
+                return None  # it has left already
+            recovery.frto.stop()
+        start, stop = self.scoreboard.lost.first
         allowed = self.controller.cwnd - self.in_flight()
-        forced = self.recovery.take_forced()
+        forced = recovery.take_forced()
         if allowed < min(self.mss, stop - start):
             if not forced:
                 return None
             allowed = self.mss
         if start >= self.stop:
-            self.scoreboard.on_resent(start, stop, self.snd_nxt)
+            self.fin_again = True
             return None
         run = self._run_at(start)
         stop = min(stop, run.stop, start + max(allowed - allowed % self.mss, self.mss))
-        self.scoreboard.on_resent(start, stop, self.snd_nxt)
-        run.resent = True
+        return self._again(now, run, start, stop)
+
+    def _again(self, now: Nanos, run: Run, start: Octets, stop: Octets) -> Departure:
+        self.recovery.on_resent(now, start, stop)
         self.resent_segments += -(-(stop - start) // self.mss)
         self._on_sent(now, stop - start)
-        return Departure(run, start, stop, last=False)
+        return Departure(run, start, stop, last=False, again=True)
 
-    def next_new(self, now: Nanos) -> Departure | None:
-        """Return the next queued stretch that both windows let go, and count it as sent."""
+    def _next_new(self, now: Nanos) -> Departure | None:
+        """Return the next stretch that was only queued so far."""
         start = self.snd_nxt
         if start >= self.stop or start < 1:
             return None
         run = self._run_at(start)
         if not self.outstanding() and now - self.last_sent > self.rtt.rto:
             self.controller.on_idle(now)
+        recovery = self.recovery
         congestion = self.controller.cwnd - self.in_flight()
+        if recovery.asking:
+            congestion = self._room_to_ask(congestion)
         allowed = min(congestion, self.snd_una + self.snd_wnd - start)
         stop = min(run.stop, start + allowed)
         if stop <= start or (stop < run.stop and stop - start < self.mss and self.outstanding()):
             return None
-        if not run.sent_at:
-            run.sent_at = now
         self.snd_nxt = stop
+        self._probe_base = now
+        recovery.rack.on_sent(now, start, stop)
+        if recovery.tail.due:
+            recovery.tail.on_sent(stop, again=False)
         self._on_sent(now, stop - start)
-        return Departure(run, start, stop, last=stop == self.stop)
+        return Departure(run, start, stop, last=stop == self.stop, again=False)
+
+    def _probe(self, now: Nanos) -> Departure | None:
+        """Return the last segment once more, since no new data could probe (RFC 8985, 7.3)."""
+        tail = self.recovery.tail
+        tail.due = False
+        top = self.snd_nxt
+        if not self.outstanding():
+            return None
+        if self.recovery.reducing:
+            self.recovery.rescued = True
+        else:
+            tail.on_sent(top, again=True)
+        if top > self.stop:
+            self.fin_again = True
+            return None
+        low, high = self.scoreboard.sacked.holes(self.snd_una, top)[-1]
+        run = self._run_at(high - 1)
+        low = max(low, run.start, high - self.mss)
+        self.recovery.rack.forget(low, high)
+        return self._again(now, run, low, high)
+
+    def on_fin_sent(self, now: Nanos) -> None:
+        """Our FIN left, for the first time or again."""
+        position = self.fin_position()
+        if not self.outstanding():
+            self.timer_base = now
+        if self.snd_nxt > position:
+            self.recovery.rack.forget(position, position + 1)
+            self.recovery.on_resent(now, position, position + 1)
+        else:
+            self.snd_nxt = position + 1
+            self._probe_base = now
+            self.recovery.rack.on_sent(now, position, position + 1)
+        self.fin_again = False
+        self.last_sent = now
 
     def _on_sent(self, now: Nanos, length: Octets) -> None:
         self.sent += length
@@ -309,25 +422,74 @@ class Sender:
     def _run_at(self, position: Octets) -> Run:
         return self.runs[bisect_right(self.runs, position, key=_start) - 1]
 
+    def on_timer(self, now: Nanos) -> bool:
+        """Do what is due before a retransmission time-out; return whether that itself is due."""
+        recovery = self.recovery
+        if recovery.rack.deadline <= now:
+            recovery.on_reordering_timeout(now, self.snd_una, self.snd_nxt, self.mss)
+            return False
+        if self._may_probe() and min(self._probe_at(), self.timer_base + self.rtt.rto) <= now:
+            recovery.tail.due = True
+            self.timer_base = now
+            return False
+        return True
+
+    def _may_probe(self) -> bool:
+        """Return whether a probe may ask for the tail of the flight (RFC 8985, 7.2).
+
+        In fast recovery that is RFC 6675's rescue retransmission, which waits as long.
+        """
+        recovery = self.recovery
+        if not self.sack or self.snd_una < 1 or recovery.timed_out or self.scoreboard.lost.total:
+            return False
+        if recovery.reducing:
+            return not recovery.rescued and self.stop <= self.snd_nxt
+        tail = recovery.tail
+        return tail.end_seq < 0 and not tail.due and not self.scoreboard.sacked.total
+
+    def _probe_at(self) -> Nanos:
+        span = probe_timeout(self.rtt, self.snd_nxt - self.snd_una, self.mss)
+        base = max(self._probe_base, self.last_sent) if self.recovery.reducing else self._probe_base
+        return base + span
+
     def on_timeout(self, now: Nanos) -> None:
         """The retransmission timer fired (RFC 6298, 5.4 to 5.6)."""
         first = self.backoff == 0
+        self.timeouts += 1
         self.back_off(now)
-        self.recovery.on_timeout(now, self.snd_una, self.snd_nxt, first)
+        self.fin_again = False
+        self.recovery.on_timeout(now, self.snd_una, self.snd_nxt, self.mss, first)
 
     def back_off(self, now: Nanos) -> None:
-        """Start the timer anew, twice as long (RFC 6298, 5.5)."""
+        """Start the timer anew, twice as long until there is a new sample (RFC 6298, 5.5)."""
         self.backoff += 1
+        self.rtt.back_off()
         self.timer_base = now
+
+    def on_established(self, now: Nanos, syns: int) -> None:
+        """The handshake is over, after so many SYNs of ours.
+
+        Where one was lost, begin cautiously: with a longer RTO (RFC 6298, 5.7), and, unless it may
+        have been too short a time-out, with one segment (RFC 6928, 2).
+        """
+        self.snd_una = 1
+        self.backoff = 0
+        self.timer_base = now
+        if syns > 1:
+            self.rtt.restart_after_syn_loss()
+        if syns > 2:
+            self.controller.cwnd = min(self.controller.cwnd, self.controller.mss)
 
     def resend_outstanding(self) -> None:
         """Count all that is in flight as lost for a reason other than congestion."""
-        self.scoreboard.mark_lost(max(self.snd_una, 1), min(self.snd_nxt, self.stop))
+        start, stop = max(self.snd_una, 1), min(self.snd_nxt, self.stop)
+        self.scoreboard.mark_lost(start, stop)
+        self.recovery.rack.forget(start, stop)
 
     def timeout_at(self) -> Nanos:
-        """Return when the retransmission timer fires; only valid while data is outstanding."""
-        rtt = self.rtt
-        return self.timer_base + (rtt.backed_off(self.backoff) if self.backoff else rtt.rto)
+        """Return when `on_timer` is to be called; only valid while data is outstanding."""
+        due = min(self.timer_base + self.rtt.rto, self.recovery.rack.deadline)
+        return min(due, self._probe_at()) if self._may_probe() else due
 
 
 def _start(run: Run) -> Octets:

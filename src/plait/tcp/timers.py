@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.tcp import closing
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import SYNCHRONIZED, Failure, State
+from plait.tcp.state import Failure, State
 from plait.units import Nanos
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def next_timeout(connection: TcpConnection) -> Nanos:
     soonest = min(
         connection.receiver.ack_deadline,
         connection.time_wait_until,
-        connection.persist_at,
+        connection.persist.deadline,
         connection.keepalive.deadline,
         connection.path_mtu.deadline,
     )
@@ -38,8 +38,8 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
         receiver.ack_now = True
     if connection.time_wait_until <= now:
         closing.on_time_wait_over(connection)
-    if connection.persist_at <= now:
-        _on_persist_timeout(connection, now)
+    if connection.persist.deadline <= now:
+        connection.persist.on_timeout(connection, now)
     if connection.keepalive.deadline <= now:
         connection.keepalive.on_timeout(connection, now)
     if connection.path_mtu.deadline <= now:
@@ -47,9 +47,9 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     sender = connection.sender
     if connection.state is State.CLOSED or not sender.outstanding():
         return
-    if sender.backoff and _user_timed_out(connection, now):
+    if sender.backoff and connection.user_timed_out(now):
         connection.fail(Failure.TIMED_OUT)
-    elif sender.timeout_at() <= now:
+    elif sender.timeout_at() <= now and sender.on_timer(now):
         _on_retransmission_timeout(connection, now)
 
 
@@ -68,35 +68,3 @@ def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
         return
     sender.on_timeout(now)
     connection.path_mtu.on_retransmission_timeout(connection, now)
-    connection.fin_due = sender.fin_queued
-
-
-def _user_timed_out(connection: TcpConnection, now: Nanos) -> bool:
-    """Return whether the user wants to wait no longer for an answer (RFC 9293, 3.8.3)."""
-    limit = connection.settings.user_timeout
-    return limit > 0 and now - connection.unanswered_since >= limit
-
-
-def _on_persist_timeout(connection: TcpConnection, now: Nanos) -> None:
-    """Probe the window; a peer that answers may keep it closed for ever, a dead one not."""
-    connection.persist_at = NEVER
-    connection.persist_tries += 1
-    if not connection.unanswered:
-        connection.unanswered_since = now
-    connection.unanswered += 1
-    connection.probe_due = True
-    if connection.unanswered > connection.settings.retries or _user_timed_out(connection, now):
-        connection.fail(Failure.TIMED_OUT)
-
-
-def arm_persist(connection: TcpConnection, now: Nanos) -> None:
-    """Probe a closed window while data waits (RFC 9293, 3.8.6.1)."""
-    sender = connection.sender
-    if not connection.waiting and sender.stop <= sender.snd_nxt:
-        connection.persist_tries = 0
-    elif (
-        connection.persist_at == NEVER
-        and sender.snd_nxt <= sender.snd_una
-        and connection.state in SYNCHRONIZED
-    ):
-        connection.persist_at = now + sender.rtt.backed_off(connection.persist_tries)

@@ -12,13 +12,21 @@ from plait.wire.seq import HALF32, MASK32
 TIMESTAMPS_ROOM: Final = 12
 """Octets of the option with its padding."""
 
+TICK: Final = MILLISECOND
+"""Granularity of the timestamp clock (RFC 7323, 5.4)."""
+
 IDLE_LIMIT: Final = 24 * 24 * 3600 * SECOND
 """TS.Recent says nothing any more after this much silence (RFC 7323, 5.5)."""
 
 
 def clock(now: Nanos, offset: int) -> int:
     """Return the TSval of this moment: milliseconds, and what hides the host's own clock."""
-    return (now // MILLISECOND + offset) & MASK32
+    return (now // TICK + offset) & MASK32
+
+
+def tick(now: Nanos) -> Nanos:
+    """Return the start of the tick of the timestamp clock that `now` falls into."""
+    return now - now % TICK
 
 
 class Timestamps:
@@ -59,12 +67,12 @@ class Timestamps:
             self._echo = segment.ts_ecr
             self._recent_at = now
 
-    def echoed_rtt(self, now: Nanos, segment: Segment) -> Nanos:
-        """Return the round-trip time that TSecr tells, 0 if it tells none."""
+    def echoed_at(self, now: Nanos, segment: Segment) -> Nanos:
+        """Return when the segment left that TSecr answers, to the tick; -1 if it tells none."""
         if not self.on or segment.ts_val == ABSENT or segment.ts_ecr == 0:
-            return 0
+            return -1
         elapsed = (clock(now, self.offset) - segment.ts_ecr) & MASK32
-        return max(1, elapsed) * MILLISECOND if elapsed < HALF32 else 0
+        return tick(now) - elapsed * TICK if elapsed < HALF32 else -1
 
     def arrival_rtt(self) -> Nanos:
         """Return the round-trip time that the last segment in order tells, 0 if it tells none.
@@ -72,4 +80,4 @@ class Timestamps:
         It is from our ACK to the data that the ACK let go, so it needs no data of ours.
         """
         elapsed = (clock(self._recent_at, self.offset) - self._echo) & MASK32
-        return elapsed * MILLISECOND if self.on and self._echo and elapsed < HALF32 else 0
+        return elapsed * TICK if self.on and self._echo and elapsed < HALF32 else 0

@@ -148,3 +148,21 @@ def test_no_sequence_of_calls_breaks_the_bounds(
         else:
             controller.on_idle(now)
             assert controller.cwnd <= before
+
+
+@pytest.mark.rfc("9438", "4.9.2", "B9438-02")
+@pytest.mark.parametrize("timeout", [True, False])
+def test_a_spurious_loss_leaves_no_trace(timeout: bool) -> None:
+    touched, spared = after_loss(100), after_loss(100)
+    now = grow(touched, 0, 3 * SECOND)
+    grow(spared, 0, 3 * SECOND)
+    touched.checkpoint()
+    if timeout:
+        touched.on_timeout(now, touched.cwnd)
+    else:
+        touched.on_loss(now, touched.cwnd)
+    touched.on_spurious_loss(now)
+    assert (touched.cwnd, touched.ssthresh) == (spared.cwnd, spared.ssthresh)
+    grow(touched, now, 3 * SECOND)
+    grow(spared, now, 3 * SECOND)
+    assert touched.cwnd == pytest.approx(spared.cwnd, abs=MSS)

@@ -3,8 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from ipaddress import ip_address
 
-import pytest
-
 from plait.drivers.base import NO_DESCRIPTOR, Capabilities, Driver, Wrapper
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import ACK, Segment

@@ -175,3 +175,41 @@ def test_segments_read_beyond_the_limit_come_next_time() -> None:
     there.write_burst(0, [make(1, seq=seq) for seq in range(10)])
     here.read_burst(0)
     assert [len(here.read_burst(5, 4)) for _ in range(4)] == [4, 4, 2, 0]
+
+
+def test_losses_come_in_bursts_of_the_mean_length() -> None:
+    path = link(burst_start=0.01, burst_stop=0.25)
+    fates = []
+    for at in range(40_000):
+        path.push(at, make(100, seq=at))
+        fates.append(not path.pop(at, 1))
+    bursts = sum(lost and not before for before, lost in zip([False, *fates], fates, strict=False))
+    assert sum(fates) / bursts == pytest.approx(4, rel=0.15)
+    assert bursts == pytest.approx(0.01 * (len(fates) - sum(fates)), rel=0.15)
+
+
+def test_late_packets_are_overtaken() -> None:
+    path = link(late=0.2, lateness=10)
+    for at in range(1000):
+        path.push(at, make(100, seq=at))
+    out = arrivals(path, SECOND)
+    assert [due for due, _ in out] == sorted(due for due, _ in out)
+    late = [segment.seq for due, segment in out if due == segment.seq + 10]
+    assert len(late) == pytest.approx(200, rel=0.2)
+    assert len(late) + sum(due == segment.seq for due, segment in out) == 1000
+
+
+def test_a_stall_keeps_packets_until_it_is_over() -> None:
+    path = link(stall_at=100, stall=50)
+    times = [0, 99, 100, 149, 150]
+    for at in times:
+        path.push(1000 + at, make(100))
+    assert [due - 1000 for due, _ in arrivals(path, SECOND)] == [0, 99, 150, 150, 150]
+
+
+def test_a_gap_takes_packets_with_payload_once() -> None:
+    path = link(gap_at=250, gap=2)
+    for seq in range(8):
+        path.push(seq, make(0 if seq == 3 else 100, seq=seq))
+    assert [segment.seq for _, segment in arrivals(path, SECOND)] == [0, 1, 3, 5, 6, 7]
+    assert path.lost == 2

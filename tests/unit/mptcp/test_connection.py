@@ -15,8 +15,8 @@ from support.world import Hook, World
 from plait.host.events import Closed, Lost, SubflowDown, SubflowUp
 from plait.host.output import split
 from plait.host.settings import Settings
-from plait.mptcp.connection import MAX_ENDED
 from plait.mptcp.keys import Keys
+from plait.mptcp.paths import MAX_ENDED
 from plait.tcp.settings import window_scale
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.mptcp.dss import DATA_ACK, MAPPING
@@ -81,7 +81,9 @@ def test_a_lost_window_update_is_made_good_by_a_probe(mptcp: bool) -> None:
 @pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-06")
 def test_a_closed_data_window_is_probed_on_a_subflow_whose_own_is_open() -> None:
     peer = MpPeer(UNCHECKED)
+    peer.first.send(dss=peer.ack(), window=20)
     peer.connection.sender.edge = 11
+    peer.connection.subflows[0].tcp.sender.max_window = 20
     sent = peer.script.write(2, b"0123456789+")
     assert payload(sent) == b"0123456789"
     peer.acked = 11

@@ -18,7 +18,8 @@ DATA = bytes(at % 251 for at in range(20 * MSS))
 
 
 def peer_with(*, sack: bool = True) -> TcpPeer:
-    return TcpPeer(PLAIN, options=[Mss(MSS), *([SackPermitted()] if sack else [])])
+    options = [Mss(MSS), *([SackPermitted()] if sack else [])]
+    return TcpPeer(PLAIN, options=options, rtt=20 * MILLISECOND)
 
 
 def starts(peer: TcpPeer, segments: list[Segment]) -> list[int]:
@@ -48,10 +49,49 @@ def test_never_beyond_the_peers_window(window: int) -> None:
     peer = peer_with()
     peer.flow.send(ACK, window=window)
     sent = peer.script.write(peer.id, DATA)
-    assert payload(sent) == DATA[:window]
+    assert payload(sent) == DATA[: window - window % MSS]
     for _ in range(5):
         sent = peer.flow.send(ACK, window=window)
         assert len(payload(sent)) <= window
+
+
+@pytest.mark.rfc("9293", "3.8.6.2.1", "B9293-09")
+@pytest.mark.parametrize("window", [1, MSS // 2, MSS - 1])
+def test_a_silly_window_is_used_only_after_a_while(window: int) -> None:
+    peer = peer_with()
+    peer.flow.send(ACK, window=window)
+    assert peer.script.write(peer.id, DATA) == []
+    assert peer.script.wait(peer.script.connection(peer.id).settings.min_rto - 1) == []
+    assert payload(peer.script.wait(1)) == DATA[:window]
+    peer.flow.send(ACK, window=window)
+    assert payload(peer.flow.send(ACK, window=2 * MSS)) == DATA[window : window + 2 * MSS]
+
+
+@pytest.mark.rfc("9293", "3.8.6.2.1", "B9293-09")
+def test_half_of_the_largest_window_is_not_silly() -> None:
+    peer = TcpPeer(PLAIN, options=[Mss(MSS)], window=600)
+    assert payload(peer.script.write(peer.id, DATA)) == DATA[:600]
+    assert payload(peer.flow.send(ACK, window=300)) == DATA[600:900]
+    assert peer.flow.send(ACK, window=299) == []
+
+
+@pytest.mark.rfc("9293", "3.7.4", "B9293-09")
+def test_nagles_rule_holds_what_fills_no_segment_while_data_is_unacknowledged() -> None:
+    peer = TcpPeer(replace(PLAIN, nodelay=False), options=[Mss(MSS)])
+    assert payload(peer.script.write(peer.id, DATA[:10])) == DATA[:10]
+    assert peer.script.write(peer.id, DATA[10:20]) == []
+    assert payload(peer.script.write(peer.id, DATA[20 : MSS + 30])) == DATA[10 : MSS + 10]
+    assert payload(peer.flow.send(ACK)) == DATA[MSS + 10 : MSS + 30]
+    peer.flow.send(ACK)
+    assert payload(peer.script.write(peer.id, DATA[: MSS + 5])) == DATA[:MSS]
+    assert payload(peer.script.close(peer.id)) == DATA[MSS : MSS + 5]
+
+
+@pytest.mark.rfc("9293", "3.7.4", "B9293-09")
+def test_nagles_rule_can_be_switched_off() -> None:
+    peer = TcpPeer(PLAIN, options=[Mss(MSS)])
+    for at in range(3):
+        assert payload(peer.script.write(peer.id, DATA[at : at + 1])) == DATA[at : at + 1]
 
 
 def test_a_window_that_shrinks_stops_what_is_not_sent() -> None:
@@ -165,7 +205,7 @@ def test_two_losses_in_a_window_reduce_it_once() -> None:
 
 @pytest.mark.rfc("6298", "5", "B6298-02")
 def test_silence_brings_back_one_segment_at_doubling_intervals() -> None:
-    peer = peer_with()
+    peer = peer_with(sack=False)
     peer.script.write(peer.id, DATA[: 10 * MSS])
     sender = peer.script.connection(peer.id).subflows[0].tcp.sender
     rto = sender.rtt.rto

@@ -93,8 +93,7 @@ def test_while_full_segments_arrive_an_error_waits_for_a_time_out() -> None:
     peer.script.host.on_icmp_error(peer.script.now, too_big(sent[0], 600))
     assert peer.script.turn() == []
     again = peer.script.wait(3 * SECOND)
-    assert again
-    assert max(sizes(again)) == 560
+    assert max(sizes(again[1:])) == 560  # the first asks after the tail (RFC 8985, 7)
 
 
 @pytest.mark.rfc("5927", "7.2", "B5927-01")

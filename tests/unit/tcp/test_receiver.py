@@ -85,11 +85,36 @@ def test_blocks_are_held_ranges_above_the_gap(runs: list[tuple[int, int]]) -> No
     for start, length in runs:
         arrive(target, start, length)
         held |= set(range(start, start + length))
+        target.on_ack_sent()
         for low, high in target.sack_ranges():
             assert target.rcv_nxt < low < high
             assert set(range(low, high)) <= held
             assert low - 1 not in held
             assert high not in held
+
+
+TWICE = {
+    "below the gap": ((1, 10), [(1, 11), (31, 41), (21, 26)]),
+    "across its left edge": ((5, 12), [(5, 11), (31, 41), (21, 26)]),
+    "all held": ((32, 4), [(32, 36), (31, 41), (21, 26)]),
+    "held at its start": ((35, 10), [(35, 41), (31, 45), (21, 26)]),
+    "held at its end": ((29, 5), [(31, 34), (29, 41), (21, 26)]),
+    "nothing held": ((51, 10), [(51, 61), (31, 41), (21, 26)]),
+}
+
+
+@pytest.mark.rfc("2883", "4", "B2883-01")
+@pytest.mark.parametrize(("again", "blocks"), TWICE.values(), ids=TWICE.keys())
+def test_what_came_twice_is_the_first_block_and_told_once(
+    again: tuple[int, int], blocks: list[tuple[int, int]]
+) -> None:
+    target = receiver()
+    for start, length in ((1, 10), (21, 5), (31, 10)):
+        arrive(target, start, length)
+    arrive(target, *again)
+    assert target.sack_ranges() == blocks
+    target.on_ack_sent()
+    assert target.duplicated is None
 
 
 @pytest.mark.rfc("9293", "3.8.6.3", "B9293-10")

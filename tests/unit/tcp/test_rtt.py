@@ -46,6 +46,28 @@ def test_backing_off_doubles_up_to_the_bound() -> None:
     assert made.backed_off(50) == 120 * SECOND
 
 
+@pytest.mark.rfc("7323", "appendix G", "B7323-05")
+@pytest.mark.parametrize("samples", [1, 4, 100])
+def test_several_samples_a_round_trip_share_the_gains_of_one(samples: int) -> None:
+    made = estimator(400 * MS)
+    for _ in range(samples):
+        made.on_sample(480 * MS, samples)
+    one = estimator(400 * MS)
+    one.on_sample(480 * MS)
+    assert made.srtt == pytest.approx(one.srtt, rel=0.01)
+    assert made.rttvar == pytest.approx(one.rttvar, rel=0.07)
+
+
+@pytest.mark.rfc("6298", "5.5", "B6298-02")
+def test_the_back_off_lasts_until_a_sample() -> None:
+    made = estimator(400 * MS)
+    made.back_off()
+    made.back_off()
+    assert made.rto == 4800 * MS
+    made.on_sample(400 * MS)
+    assert made.rto < 1200 * MS
+
+
 @given(st.lists(st.integers(0, 300 * SECOND), min_size=1))
 def test_bounds_hold_whatever_is_measured(samples: list[Nanos]) -> None:
     made = estimator(*samples)

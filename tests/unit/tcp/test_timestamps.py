@@ -73,12 +73,12 @@ def test_a_syn_echoes_nothing() -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 0xFFFF_FFFF])
-def test_an_echo_tells_the_time_since(offset: int) -> None:
+def test_an_echo_tells_when_what_it_answers_was_sent(offset: int) -> None:
     stamps = agreed(offset)
     sent, _ = stamps.stamp(1000 * MS, ACK)
-    assert stamps.echoed_rtt(1250 * MS, segment(RECENT, sent)) == 250 * MS
+    assert stamps.echoed_at(1250 * MS + 7, segment(RECENT, sent)) == 1000 * MS
 
 
 @pytest.mark.parametrize("echo", [0, 1_000_500])
 def test_an_echo_of_nothing_we_sent_tells_nothing(echo: int) -> None:
-    assert agreed().echoed_rtt(1000 * MS, segment(RECENT, echo)) == 0
+    assert agreed().echoed_at(1000 * MS, segment(RECENT, echo)) == -1

@@ -121,7 +121,7 @@ BUGS: Final[dict[str, tuple[Plant, int, set[str]]]] = {
     "wrong DSN after wrap": (wrong_dsn_after_wrap, 30, {"dsn"}),
     "forgotten DATA_FIN": (forgotten_data_fin, 220, {"stall"}),
     "DATA_ACK goes back": (data_ack_goes_back, 30, {"data_ack"}),
-    "overlap kept whole": (overlap_kept_whole, 60, {"stream"}),
+    "overlap kept whole": (overlap_kept_whole, 80, {"stream"}),
     "checksum not verified": (checksum_not_verified, 120, {"stream"}),
     "subflow window ignored": (subflow_window_ignored, 70, {"window"}),
     "TIME-WAIT for ever": (time_wait_for_ever, 5, {"residue"}),

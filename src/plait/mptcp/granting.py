@@ -1,0 +1,154 @@
+"""Handing out the stream: which subflow carries which range, and in what bursts.
+
+A grant becomes one run with one mapping, and leaves as one super-segment if the windows allow.
+Waiting for a larger one costs less than many small ones: Nagle's rule, and no silly windows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from plait.mptcp import handshake, reinjection
+from plait.mptcp.state import Mode
+from plait.scheduling.base import Grant, SubflowView
+from plait.tcp.sender import Run
+from plait.wire.checksum import dss_checksum
+from plait.wire.mptcp.dss import DSN_8, MAPPING, NO_CHECKSUM, Dss
+from plait.wire.seq import wrap32, wrap64
+
+if TYPE_CHECKING:
+    from plait.buffers import Pieces
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos, Octets
+
+MAX_SEGMENT: Final = 65535 - 60 - 60
+"""Payload of a super-segment at most: the IP length field less the longest headers."""
+
+
+def grant(connection: Connection, now: Nanos, limit: int) -> None:
+    """Let the scheduler hand out ranges until it waits or there is nothing to send."""
+    sender = connection.sender
+    carriers = [subflow for subflow in connection.subflows if subflow.can_send]
+    for _ in range(limit):
+        wanted = sender.next_range()
+        if wanted is None:
+            break
+        start, stop = wanted
+        rooms = [_room(connection, subflow, start, stop) for subflow in carriers]
+        if not any(rooms):
+            break  # no scheduler could grant anything
+        views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
+        grants = connection.scheduler.schedule(now, start, stop, views)
+        if not grants:
+            break
+        for grant in grants:
+            _queue(connection, grant)
+            sender.on_granted(grant.start, grant.stop)
+    waiting = sender.buffer.stop > sender.snd_nxt or sender.reinject.total > 0
+    for subflow in carriers:
+        waiting = waiting and not subflow.tcp.sender.outstanding()
+    for subflow in connection.subflows:
+        subflow.tcp.waiting = waiting
+        subflow.tcp.persist.overriding = False
+    reinjection.arm(connection, now)
+
+
+def _room(connection: Connection, subflow: Subflow, start: Octets, stop: Octets) -> Octets:
+    """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
+    sender = subflow.tcp.sender
+    mss = sender.mss
+    want = stop - start
+    in_flight = sender.in_flight()
+    room = sender.room(in_flight)
+    if subflow.tcp.urgent.snd_up > sender.stop:
+        return min(room, mss)  # only a segment of its own can point to the end of it
+    if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
+        room = min(room, want)
+        if in_flight and not sender.recovery.tail.due:
+            least = max(mss, min(_burst(mss), sender.controller.cwnd // 4))
+        else:
+            least = _worthwhile(subflow)
+        return _whole(room, mss) if room >= least else 0
+    if not connection.settings.nodelay and not connection.sender.fin_queued:
+        return room if _nagle(subflow, want) else want - want % mss
+    return room
+
+
+def _whole(room: Octets, mss: Octets) -> Octets:
+    """Return what of the room fills segments, or all of it if it fills none."""
+    return room - room % mss if room > mss else room
+
+
+def _worthwhile(subflow: Subflow) -> Octets:
+    """Return the least window that is used while nothing is in flight (RFC 9293, 3.8.6.2.1).
+
+    After a while without an ACK even a smaller one is, lest both sides wait for ever.
+    """
+    sender = subflow.tcp.sender
+    return 1 if subflow.tcp.persist.overriding else min(sender.mss, sender.max_window // 2)
+
+
+def _nagle(subflow: Subflow, want: Octets) -> bool:
+    """Return whether a segment that is not full may leave: it is all there is (RFC 9293, 3.7.4)."""
+    sender = subflow.tcp.sender
+    return want <= sender.mss and sender.stop <= max(sender.snd_una, 1)
+
+
+def _burst(mss: Octets) -> Octets:
+    """Return the payload of the largest super-segment, in whole segments."""
+    return max(MAX_SEGMENT // mss, 1) * mss
+
+
+def _view(subflow: Subflow, room: Octets) -> SubflowView:
+    """Return what the scheduler may know."""
+    sender = subflow.tcp.sender
+    return SubflowView(
+        subflow.index,
+        room,
+        _burst(sender.mss),
+        sender.mss,
+        sender.controller.cwnd,
+        sender.in_flight(),
+        sender.rtt.srtt,
+        subflow.backup,
+        subflow.stale,
+    )
+
+
+def _queue(connection: Connection, grant: Grant) -> None:
+    """Make a run of a grant: one mapping, one super-segment."""
+    subflow = connection.subflow_at(grant.index)
+    sender = subflow.tcp.sender
+    start, stop = grant.start, grant.stop
+    pieces = connection.sender.buffer.pieces(start, stop)
+    ssn = sender.stop
+    run = Run(ssn, ssn + stop - start, pieces, None, (), start)
+    if connection.mode is Mode.MPTCP:
+        _map(connection, subflow, run, pieces)
+    elif connection.infinite_due:
+        connection.infinite_due = False
+        run.dss = infinite(connection, start, ssn - subflow.early_sent)
+    sender.queue(run)
+
+
+def infinite(connection: Connection, dsn: Octets, ssn: Octets) -> Dss:
+    """Return the last mapping of a connection: all that follows is plain TCP (RFC 8684, 3.7)."""
+    connection.counters.infinite_map_tx += 1
+    checksum = 0 if connection.checksum else NO_CHECKSUM
+    number = wrap64(dsn, connection.keys.local_idsn)
+    return Dss(MAPPING | DSN_8, 0, number, wrap32(ssn, 0), 0, checksum)
+
+
+def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> None:
+    """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
+    length = run.stop - run.start
+    dsn = wrap64(run.dsn, connection.keys.local_idsn)
+    ssn = wrap32(run.start - subflow.early_sent, 0)
+    checksum = NO_CHECKSUM
+    if connection.checksum:
+        checksum = dss_checksum(dsn, ssn, length, pieces)
+    if connection.initiator and subflow.first and ssn == 1 and not connection.confirmed:
+        run.options = (handshake.map_first_data(connection, length, checksum),)
+    else:
+        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
