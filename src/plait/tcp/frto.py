@@ -48,26 +48,26 @@ class Frto:
         """Go on with the conventional recovery."""
         self.stage = Stage.OFF
 
-    def on_ack(self, *, advanced: bool, original: bool, duplicate: bool, sack: bool) -> Verdict:
+    def on_ack(self, *, advanced: bool, original: bool, news: bool, sack: bool) -> Verdict:
         """Take an ACK below the recovery point.
 
         Args:
             advanced: It moved SND.UNA.
             original: It acknowledged octets sent once, before the time-out.
-            duplicate: It is a duplicate ACK.
+            news: It acknowledged anything, or is a duplicate ACK.
             sack: The connection uses SACK.
         """
         if self.stage is Stage.FIRST_ACK:
             if advanced:
                 self.stage = Stage.SECOND_ACK
-            elif duplicate and not sack:
+            elif news and not sack:
                 self.stage = Stage.OFF
                 return Verdict.GENUINE
         elif self.stage is Stage.SECOND_ACK:
             if original if sack else advanced:
                 self.stage = Stage.OFF
                 return Verdict.SPURIOUS
-            if duplicate:
+            if news:
                 self.stage = Stage.OFF
                 return Verdict.GENUINE
         return Verdict.OPEN

@@ -296,7 +296,7 @@ class Recovery:
         verdict = self.frto.on_ack(
             advanced=news.advanced > 0,
             original=news.original,
-            duplicate=news.duplicate,
+            news=news.duplicate or news.delivered > 0,
             sack=news.sack,
         )
         if verdict is Verdict.SPURIOUS:

@@ -107,7 +107,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str, float, float]] = {
         0.2,
         0.27,
     ),
-    "slower back": ({"link": "one", "rate_mbit": 1, "direction": "back"}, "one/forth", 0.9, 1.0),
+    "slower back": ({"link": "one", "rate_mbit": 1, "direction": "back"}, "one/forth", 0.9, 1.01),
     "all lost": ({"link": "two", "loss": 1.0}, "two/forth", 0.0, 0.2),
 }
 

@@ -45,3 +45,20 @@ def test_the_first_retransmission_always_goes() -> None:
     assert prr.on_ack(0, 20 * MSS, 10 * MSS, MSS, safe=False) == MSS
     prr.on_sent(MSS)
     assert prr.on_ack(0, 20 * MSS, 10 * MSS, MSS, safe=False) == 0
+
+
+TRACE = (
+    (16000, 556, 1000), (16000, 112, 0), (15000, 667, 0), (14000, 1223, 1000), (14000, 778, 0),
+    (13000, 1334, 1000), (13000, 889, 0), (12000, 1445, 1000), (12000, 1000, 1000),
+    (12000, 556, 0), (11000, 1112, 1000), (11000, 667, 0), (10000, 0, 0), (9000, 1000, 1000),
+    (9000, 1000, 1000), (9000, 1000, 1000),
+)  # fmt: skip
+"""Octets in flight, SndCnt and what is sent; ACK by ACK, 20 segments, the first one lost."""
+
+
+@pytest.mark.rfc("9937", "6", "B9937-02")
+def test_a_whole_recovery_ack_by_ack() -> None:
+    prr = started(18 * MSS)
+    for in_flight, count, sent in TRACE:
+        assert prr.on_ack(MSS, in_flight, 10 * MSS, MSS, safe=False) == count
+        prr.on_sent(sent)
