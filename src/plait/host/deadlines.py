@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from typing import Final
 
 from plait.units import Nanos
+
+SLACK: Final = 64
+"""Entries, beyond one for each live one, that may wait for their expiry to be skipped."""
 
 
 class Deadlines:
@@ -24,6 +28,13 @@ class Deadlines:
     def forget(self, connection_id: int) -> None:
         """The connection is gone."""
         self._armed.pop(connection_id, None)
+        heap = self._heap
+        if len(heap) > 2 * len(self._armed) + SLACK:
+            self._heap = [(at, known) for known, at in self._armed.items()]
+            heapify(self._heap)
+            return
+        while heap and self._armed.get(heap[0][1]) != heap[0][0]:
+            heappop(heap)
 
     def soonest(self) -> Nanos | None:
         """Return the earliest entry."""

@@ -21,9 +21,10 @@ from plait.host.settings import Settings
 from plait.host.syn_cookies import MAX_AGE, SynCookies, answer_syn, restore_syn, told_window
 from plait.host.time_wait import Remains, TimeWait, Verdict
 from plait.mptcp import handshake
-from plait.mptcp.connection import IP_AND_TCP, Connection
+from plait.mptcp.connection import Connection
 from plait.mptcp.tuning import Memory
 from plait.pathing.base import OpenSubflow
+from plait.tcp.connection import IP_AND_TCP
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant, offered
 from plait.tcp.handshake import announced_mss
 from plait.tcp.state import Failure
@@ -258,7 +259,7 @@ class Opener:
             else:
                 checksum = settings.checksum or bool(offer.flags & CHECKSUM_REQUIRED)
                 more = (handshake.answer_with(key, checksum),)
-        mss = min(self.mtus[path.local] - IP_AND_TCP[path.local.version], settings.max_mss)
+        mss = min(self.mtus[path.local] - IP_AND_TCP[len(segment.flow)], settings.max_mss)
         listener.cookies_until = now + MAX_AGE
         self._counters.syncookies_sent += 1
         self.answer(answer_syn(now, segment, iss, mss, settings, more))

@@ -61,6 +61,17 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
         connection.state = step(connection.state, Input.SUBFLOWS_CLOSED)
 
 
+def retire(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Close one subflow in order; what it carries goes elsewhere too."""
+    reinjection.reinject_from(connection, subflow)
+    if subflow.phase is Phase.OPENING:
+        subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+    else:
+        subflow.tcp.close()
+    if subflow.tcp.state is TcpState.CLOSED:
+        connection.on_subflow_ended(now, subflow)
+
+
 def part(connection: Connection, now: Nanos, subflow: Subflow) -> Dss | None:
     """Give a subflow in TIME-WAIT to the host; return the Data ACK for what it still answers."""
     subflow.tcp.part()

@@ -36,7 +36,7 @@ from plait.mptcp.tuning import Memory, Tuning
 from plait.pathing import path_managers
 from plait.pathing.base import Action, OpenSubflow, View
 from plait.scheduling import schedulers
-from plait.tcp.connection import TcpConnection
+from plait.tcp.connection import IP_AND_TCP, TcpConnection
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
@@ -46,14 +46,11 @@ from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
 from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import UNSPECIFIED, MpTcprst
+from plait.wire.mptcp.mp_tcprst import MpTcprst
 from plait.wire.segment import SYN, Segment
 
 DSS_ROOM: Final = 28
 """Octets of each data segment kept for the largest DSS."""
-
-IP_AND_TCP: Final = {4: 40, 6: 60}
-"""Octets of the IP and TCP headers without options, by IP version."""
 
 
 class Connection:
@@ -185,9 +182,10 @@ class Connection:
         self, path: Path, iss: int, mtu: Octets, *, first: bool, initiator: bool
     ) -> Subflow:
         """Make a subflow; the handshakes open it."""
-        mss = mtu - IP_AND_TCP[path.local.version]
+        flow = path.flow_out()
+        mss = mtu - IP_AND_TCP[len(flow)]
         controller = controllers.find(self.settings.congestion)(mss)
-        tcp = TcpConnection(path.flow_out(), iss, mss, self.settings, controller, self.counters)
+        tcp = TcpConnection(flow, iss, mss, self.settings, controller, self.counters)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.tuning.receive
@@ -208,13 +206,7 @@ class Connection:
         return handshake.begin(self, now, path, iss, mtu, attempt)
 
     def accept(
-        self,
-        now: Nanos,
-        path: Path,
-        iss: int,
-        mtu: Octets,
-        syn: Segment,
-        grant: Grant = NO_GRANT,
+        self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, grant: Grant = NO_GRANT
     ) -> Subflow:
         """Answer the first SYN as listener; a grant takes the data on it."""
         return handshake.respond(self, now, path, iss, mtu, syn, grant)
@@ -243,13 +235,7 @@ class Connection:
 
     def retire(self, now: Nanos, subflow: Subflow) -> None:
         """Close one subflow in order; what it carries goes elsewhere too."""
-        reinjection.reinject_from(self, subflow)
-        if subflow.phase is Phase.OPENING:
-            subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
-        else:
-            subflow.tcp.close()
-        if subflow.tcp.state is TcpState.CLOSED:
-            self.on_subflow_ended(now, subflow)
+        closing.retire(self, now, subflow)
 
     def on_local_address(self, now: Nanos, address: IpAddress, present: bool) -> None:
         """An address of the host came or went."""

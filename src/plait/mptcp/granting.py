@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from plait.mptcp import handshake, reinjection
 from plait.mptcp.state import Mode
 from plait.scheduling.base import Grant, SubflowView
-from plait.tcp.sender import Run
+from plait.tcp.run import Run
 from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.dss import DSN_8, MAPPING, NO_CHECKSUM, Dss
 from plait.wire.seq import wrap32, wrap64

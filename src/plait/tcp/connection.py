@@ -20,7 +20,8 @@ from plait.tcp.keepalive import KeepAlive
 from plait.tcp.path_mtu import PathMtu
 from plait.tcp.persist import Persist
 from plait.tcp.receiver import NEVER, Receiver, acceptable
-from plait.tcp.sender import Departure, Sender
+from plait.tcp.run import Departure
+from plait.tcp.sender import Sender
 from plait.tcp.settings import TcpSettings
 from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, Role, State
 from plait.tcp.timestamps import TIMESTAMPS_ROOM, Timestamps

@@ -250,12 +250,6 @@ class Rack:
         self._again = [one for one in self._again if one.sent_at > recent and one.start > una]
         return [(one.start, one.stop) for one in self._first + self._again]
 
-    def clear(self) -> None:
-        """Forget all flights."""
-        self._first.clear()
-        self._again.clear()
-        self.deadline = NEVER
-
 
 def _without(flights: list[Flight], start: Octets, stop: Octets) -> list[Flight]:
     """Return the flights, in order, without the octets of a range."""

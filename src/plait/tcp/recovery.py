@@ -316,7 +316,9 @@ class Recovery:
             lost.clear()
         self._end()
 
-    def on_timeout(self, now: Nanos, una: Octets, nxt: Octets, mss: Octets, first: bool) -> None:
+    def on_timeout(
+        self, now: Nanos, una: Octets, nxt: Octets, mss: Octets, *, first: bool, sack: bool
+    ) -> None:
         """Start over from SND.UNA; only the first of several time-outs reduces `ssthresh`."""
         if first:
             self._controller.checkpoint()
@@ -331,7 +333,7 @@ class Recovery:
         self._controller.cwnd = self._controller.mss
         recent = self.rack.on_timeout(now, una, mss)
         self._scoreboard.on_timeout(una, nxt)
-        for start, stop in recent:
+        for start, stop in recent if sack else []:
             self._scoreboard.lost.remove(start, stop)
         self._duplicates = 0
         self.departed = 0

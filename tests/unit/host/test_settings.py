@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from plait.errors import UnknownNameError
 from plait.host.settings import Settings
 
 
@@ -16,3 +19,10 @@ def test_the_window_scale_is_the_smallest_that_tells_the_buffer(
     receive_buffer: int, scale: int
 ) -> None:
     assert Settings(receive_buffer=receive_buffer).window_scale == scale
+
+
+@pytest.mark.parametrize("setting", ["syn_cookies", "fast_open"])
+def test_unknown_words_are_refused(setting: str) -> None:
+    words: dict[str, Any] = {setting: "maybe"}
+    with pytest.raises(UnknownNameError, match="choose from"):
+        Settings(**words)

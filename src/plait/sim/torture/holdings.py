@@ -39,6 +39,7 @@ def residue(host: Host) -> str:
         "ids": len(connections.by_id),
         "flows": len(connections.by_flow),
         "tokens": len(connections.by_token),
+        "connections in TIME-WAIT": len(host._time_wait),  # noqa: SLF001 - an audit looks inside
         "armed deadlines": len(deadlines._armed),  # noqa: SLF001 - an audit looks inside
         "opening": sum(
             len(one.opening)

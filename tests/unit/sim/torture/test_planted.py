@@ -9,14 +9,14 @@ import pytest
 
 from plait.buffers import Pieces, Reassembly
 from plait.host.connections import Connections
-from plait.mptcp import closing, fallback, incoming, outgoing
+from plait.host.time_wait import TimeWait
+from plait.mptcp import closing, fallback, granting, incoming
 from plait.mptcp.connection import Connection
 from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.state import Mode
 from plait.sim.torture.generate import generate
 from plait.sim.torture.rig import run_case
-from plait.tcp.connection import TcpConnection
 from plait.tcp.receiver import NEVER
 from plait.tcp.sender import Sender
 from plait.units import Nanos, Octets
@@ -42,7 +42,7 @@ def wrong_dsn_after_wrap(patch: pytest.MonkeyPatch) -> None:
     def wrap(position: int, initial: int) -> int:
         return initial & ~MASK32 | (initial + position) & MASK32
 
-    patch.setattr(outgoing, "wrap64", wrap)
+    patch.setattr(granting, "wrap64", wrap)
 
 
 def forgotten_data_fin(patch: pytest.MonkeyPatch) -> None:
@@ -90,13 +90,8 @@ def subflow_window_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 def time_wait_for_ever(patch: pytest.MonkeyPatch) -> None:
-    true = TcpConnection.next_timeout
-
-    def next_timeout(self: TcpConnection) -> Nanos:
-        self.time_wait_until = NEVER
-        return true(self)
-
-    patch.setattr(TcpConnection, "next_timeout", next_timeout)
+    patch.setattr(TimeWait, "next_timeout", lambda _: None)
+    patch.setattr(TimeWait, "handle_timeout", lambda *_: None)
 
 
 def flow_left_behind(patch: pytest.MonkeyPatch) -> None:
