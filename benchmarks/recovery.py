@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import math
 import os
@@ -21,6 +22,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -92,8 +94,17 @@ class Receiver:
         self._server.settimeout(PATIENCE)
         self.ended = 0.0
         self.octets = 0
-        self._thread = threading.Thread(target=self._receive, daemon=True)
+        self.at_end: Callable[[], object] = int
+        """Called by the receiving thread once the stream has ended."""
+
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        with contextlib.suppress(OSError):  # a run that failed; the count tells
+            self._receive()
+        with contextlib.suppress(RuntimeError):  # a loop that was interrupted
+            self.at_end()
 
     def _receive(self) -> None:
         with self._server, self._server.accept()[0] as connection:
@@ -102,10 +113,6 @@ class Receiver:
             while octets := connection.recv_into(buffer):
                 self.octets += octets
             self.ended = time.monotonic()
-
-    def wait(self) -> None:
-        """Return once the stream has ended."""
-        self._thread.join()
 
     def done(self) -> bool:
         """Return whether the stream has ended, one way or another."""
@@ -139,13 +146,16 @@ def by_plait(forth: LinkShape, seed: int) -> Sample:
 
 
 async def _send(path: Emulation, receiver: Receiver) -> float:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    receiver.at_end = lambda: loop.call_soon_threadsafe(ended.set)
     stack = Stack([path], Settings(mptcp=False, congestion="cubic"))
     try:
         began = time.monotonic()
         _, writer = await open_connection(FAR, PORT, stack=stack)
         writer.write(DATA)
         writer.write_eof()
-        await asyncio.to_thread(receiver.wait)
+        await ended.wait()
         writer.transport.abort()
     finally:
         await stack.close(0.2)

@@ -280,7 +280,7 @@ class Sender:
         self.recovery.on_resent(now, start, stop)
         self.resent_segments += -(-(stop - start) // self.mss)
         self._on_sent(now, stop - start)
-        return Departure(run, start, stop, last=False, again=True)
+        return Departure(run, start, stop, last=stop == self.stop, again=True)
 
     def _next_new(self, now: Nanos) -> Departure | None:
         """Return the next stretch that was only queued so far."""

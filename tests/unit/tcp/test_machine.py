@@ -227,17 +227,21 @@ class AnyOctets(RuleBasedStateMachine):
             assert position <= tcp.sender.snd_una + tcp.sender.max_window + 2
 
     def teardown(self) -> None:
-        """A RST and time leave nothing behind."""
+        """Aborts and time leave nothing behind."""
         if not hasattr(self, "script"):
             return
-        if self.tcp is not None:
-            self.script.host.abort(self.script.now, self.id)
+        host, now = self.script.host, self.script.now
+        for listener in list(host._listeners._by_id):
+            host.close_listener(now, listener)
+        for entry in list(host._connections.by_id.values()):  # a SYN may have opened others
+            if not entry.closed_told:
+                host.abort(now, entry.connection_id)
         self.script.turn()
         self.script.wait(300 * SECOND)
-        self.script.host.take_events()
-        assert not self.script.host._connections.by_id
-        assert not self.script.host._connections.by_flow
-        assert self.script.host.next_timeout() is None
+        host.take_events()
+        assert not host._connections.by_id
+        assert not host._connections.by_flow
+        assert host.next_timeout() is None
 
 
 TestAnyOctets = AnyOctets.TestCase
