@@ -45,10 +45,12 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         for grant in grants:
             _queue(connection, grant)
             sender.on_granted(grant.start, grant.stop)
-    waiting = sender.buffer.stop > sender.snd_nxt or sender.reinject.total > 0
+    more = sender.buffer.stop > sender.snd_nxt or sender.reinject.total > 0
+    waiting = more
     for subflow in carriers:
         waiting = waiting and not subflow.tcp.sender.outstanding()
     for subflow in connection.subflows:
+        subflow.tcp.more = more
         subflow.tcp.waiting = waiting
         subflow.tcp.persist.overriding = False
     reinjection.arm(connection, now)
@@ -65,10 +67,7 @@ def _room(connection: Connection, subflow: Subflow, start: Octets, stop: Octets)
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
         room = min(room, want)
-        if in_flight and not sender.recovery.tail.due:
-            least = max(mss, min(_burst(mss), sender.controller.cwnd // 4))
-        else:
-            least = _worthwhile(subflow)
+        least = _least(subflow) if in_flight else _worthwhile(subflow)
         return _whole(room, mss) if room >= least else 0
     if not connection.settings.nodelay and not connection.sender.fin_queued:
         return room if _nagle(subflow, want) else want - want % mss
@@ -78,6 +77,19 @@ def _room(connection: Connection, subflow: Subflow, start: Octets, stop: Octets)
 def _whole(room: Octets, mss: Octets) -> Octets:
     """Return what of the room fills segments, or all of it if it fills none."""
     return room - room % mss if room > mss else room
+
+
+def _least(subflow: Subflow) -> Octets:
+    """Return the least window that is used while ACKs are to come.
+
+    They make more of it, unless recovery needs each to let a segment go (RFC 3042, RFC 9937).
+    """
+    sender = subflow.tcp.sender
+    if sender.recovery.tail.due:
+        return _worthwhile(subflow)
+    if not sender.recovery.quiet:
+        return sender.mss
+    return max(sender.mss, min(_burst(sender.mss), sender.controller.cwnd // 4))
 
 
 def _worthwhile(subflow: Subflow) -> Octets:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.mptcp import advertising, closing, granting, handshake, joining, reinjection
 from plait.mptcp.state import Mode, Phase
+from plait.tcp import segments
 from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.dss import (
@@ -113,7 +114,7 @@ def _add_signals(
 
 
 def _pure_ack(subflow: Subflow, now: Nanos) -> Segment:
-    segment = subflow.tcp.segment(now, ACK, subflow.tcp.sender.snd_nxt)
+    segment = segments.bare(subflow.tcp, now, ACK, subflow.tcp.sender.snd_nxt)
     segment.sack = ()
     return segment
 

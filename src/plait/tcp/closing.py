@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from plait.tcp import segments
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Input, State, step
 from plait.units import Nanos, Octets
@@ -28,7 +29,7 @@ def close(connection: TcpConnection) -> None:
 def fin(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the FIN that is due."""
     sender = connection.sender
-    segment = connection.segment(now, FIN | ACK, sender.fin_position())
+    segment = segments.bare(connection, now, FIN | ACK, sender.fin_position())
     sender.on_fin_sent(now)
     connection.fin_due = False
     return segment

@@ -12,7 +12,7 @@ from typing import Final
 
 from plait.addresses import V4_FLOW, V6_FLOW
 from plait.congestion.base import CongestionController
-from plait.tcp import closing, handshake, icmp, timers
+from plait.tcp import closing, handshake, icmp, segments, timers
 from plait.tcp.challenge import Challenges
 from plait.tcp.ecn import Ecn
 from plait.tcp.fast_open import Attempt
@@ -20,7 +20,6 @@ from plait.tcp.keepalive import KeepAlive
 from plait.tcp.path_mtu import PathMtu
 from plait.tcp.persist import Persist
 from plait.tcp.receiver import NEVER, Receiver, acceptable
-from plait.tcp.run import Departure
 from plait.tcp.sender import Sender
 from plait.tcp.settings import TcpSettings
 from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, Role, State
@@ -29,8 +28,8 @@ from plait.tcp.urgent import Urgent
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.icmp import IcmpError
-from plait.wire.segment import ABSENT, ACK, ECE, FIN, PSH, RST, SYN, URG, Segment
-from plait.wire.seq import unwrap32, wrap32
+from plait.wire.segment import ACK, ECE, FIN, PSH, RST, SYN, URG, Segment
+from plait.wire.seq import unwrap32
 from plait.wire.tcp_options import Option
 
 IP_AND_TCP: Final = {V4_FLOW: 40, V6_FLOW: 60}
@@ -52,6 +51,7 @@ class TcpConnection:
         "iss",
         "keepalive",
         "local_mss",
+        "more",
         "option_room",
         "path_mss",
         "path_mtu",
@@ -102,8 +102,8 @@ class TcpConnection:
         self.settings = settings
         self.counters = counters
         self.state = State.CLOSED
-        self.sender = Sender(settings, controller)
-        self.receiver = Receiver(settings)
+        self.sender = Sender(settings, controller, counters)
+        self.receiver = Receiver(settings, counters)
         self.timestamps = Timestamps(settings.timestamps, iss)
         self.sack = settings.sack
         self.window_scaling = settings.window_scale >= 0
@@ -126,8 +126,11 @@ class TcpConnection:
         """What the window field of the next segment is to say, in octets."""
 
         self.failure: Failure | None = None
+        self.more = False
+        """The layer above has more data to send than it queued."""
+
         self.waiting = False
-        """The layer above has data that no window lets it queue."""
+        """No window lets it queue them, and no ACK is to come that would."""
 
         self.reset_due: tuple[Option, ...] | None = None
         """A RST with these options is to be sent."""
@@ -188,8 +191,14 @@ class TcpConnection:
             self.failure = failure
         self.state = State.CLOSED
 
+    def time_out(self) -> None:
+        """Nobody answers."""
+        self.counters.tcp_abort_on_timeout += 1
+        self.fail(Failure.TIMED_OUT)
+
     def refuse(self) -> None:
         """The peer answered our SYN with RST."""
+        self.counters.attempt_fails += 1
         self.fail(Failure.REFUSED)
 
     def reset_by_peer(self) -> None:
@@ -200,6 +209,7 @@ class TcpConnection:
         elif self.state is State.SYN_RECEIVED and self.role is Role.INITIATOR:
             self.refuse()
         else:
+            self.counters.estab_resets += 1
             self.fail(Failure.RESET)
 
     @property
@@ -289,12 +299,15 @@ class TcpConnection:
             self.receiver.note_duplicate(seq, seq + segment.length)
         else:
             self.challenge(now)
+        if not self.timestamps.check(now, segment):
+            self.counters.paws_estab += 1
         if self.state is State.TIME_WAIT:
             closing.restart_time_wait(self, now)
 
     def challenge(self, now: Nanos) -> None:
         """Send an ACK that a genuine peer can answer (RFC 5961, 3 to 5), at a bounded rate."""
         if self.challenges.take(now):
+            self.counters.tcp_challenge_ack += 1
             self.receiver.ack_now = True
 
     def _receive_ack(self, now: Nanos, segment: Segment, seq: Octets) -> bool:
@@ -348,6 +361,7 @@ class TcpConnection:
             self.urgent.on_arrival(segment, seq)
         if segment.length:
             if receiver.window == 0:
+                self.counters.tcp_zero_window_drop += 1
                 receiver.ack_now = True
                 return
             receiver.on_payload(now, seq, segment.payload, segment.length)
@@ -381,11 +395,14 @@ class TcpConnection:
     def transmit(self, now: Nanos, limit: int) -> list[Segment]:
         """Return at most `limit` segments that are to leave now."""
         if self.reset_due is not None:
-            return [self._reset(now)]
+            return [segments.reset(self, now)]
         if self.state is State.CLOSED:
             return []
         if self.half_open is not None:
-            return [self._reset_half_open(now, self.half_open), *self.transmit(now, limit - 1)]
+            return [
+                segments.reset_half_open(self, now, self.half_open),
+                *self.transmit(now, limit - 1),
+            ]
         if self.syn_due:
             opening = handshake.syn(self, now)
             return [opening, *self.transmit(now, limit - 1)] if self.ahead else [opening]
@@ -406,7 +423,7 @@ class TcpConnection:
             departure = self.sender.next_departure(now)
             if departure is None:
                 break
-            segment = self._data(now, departure)
+            segment = segments.data(self, now, departure)
             if self.ecn.on:
                 self.ecn.complete(segment, fresh=not departure.again)
             if self.urgent.snd_up:
@@ -424,71 +441,14 @@ class TcpConnection:
         if self.probe_due:
             self.probe_due = False
             if not out:
-                out.append(self.segment(now, ACK, self.sender.snd_una - 1))
+                out.append(segments.bare(self, now, ACK, self.sender.snd_una - 1))
         if self.receiver.ack_now and not out:
             for head in self.receiver.take_heads(sack=self.sack):
                 self.receiver.remember(head)
-                out.append(self.segment(now, ACK, self.sender.snd_nxt))
+                out.append(segments.bare(self, now, ACK, self.sender.snd_nxt))
                 self.receiver.duplicated = None
             if not out:
-                out.append(self.segment(now, ACK, self.sender.snd_nxt))
+                out.append(segments.bare(self, now, ACK, self.sender.snd_nxt))
         if out:
             self.receiver.on_ack_sent()
             self.timestamps.last_ack_sent = self.receiver.rcv_nxt
-
-    def _data(self, now: Nanos, departure: Departure) -> Segment:
-        run = departure.run
-        length = departure.stop - departure.start
-        segment = self.segment(
-            now,
-            ACK | PSH if departure.last else ACK,
-            departure.start,
-        )
-        segment.payload = departure.pieces()
-        segment.length = length
-        segment.sack = ()
-        segment.dss = run.dss
-        segment.options = run.options
-        if length >= self.sender.mss:
-            if length > self.sender.mss:
-                segment.segment_size = self.sender.mss
-            self.path_mtu.full_at = min(self.path_mtu.full_at, departure.stop)
-        return segment
-
-    def segment(self, now: Nanos, flags: int, position: Octets) -> Segment:
-        """Return a segment without payload that starts at `position` of our sequence space."""
-        receiver = self.receiver
-        segment = Segment(
-            self.flow_out,
-            wrap32(position, self.iss),
-            wrap32(receiver.rcv_nxt, receiver.irs) if flags & ACK else 0,
-            flags,
-            min(65535, self.window >> (0 if flags & SYN else receiver.scale)),
-        )
-        segment.ts_val, segment.ts_ecr = self.timestamps.stamp(now, flags)
-        if self.ecn.echoing and flags & ACK:
-            segment.flags |= ECE
-        if self.sack and (receiver.reassembly.buffered or receiver.duplicated is not None):
-            segment.sack = tuple(
-                (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))
-                for start, stop in receiver.sack_ranges()
-            )
-        return segment
-
-    def _reset_half_open(self, now: Nanos, ack: int) -> Segment:
-        """Return the RST that ends the peer's old connection (RFC 9293, 3.10.7.3)."""
-        self.half_open = None
-        segment = self.segment(now, RST, 0)
-        segment.seq = ack
-        segment.window = 0
-        segment.ts_val = ABSENT
-        return segment
-
-    def _reset(self, now: Nanos) -> Segment:
-        options = self.reset_due or ()
-        self.reset_due = None
-        segment = self.segment(now, RST | ACK, self.sender.snd_nxt)
-        segment.sack = ()
-        segment.options = options
-        segment.ts_val = ABSENT
-        return segment

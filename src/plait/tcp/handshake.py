@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import V4_FLOW
-from plait.tcp import fast_open
+from plait.tcp import fast_open, segments
 from plait.tcp.settings import MAX_SHIFT
 from plait.tcp.state import Input, State, step
 from plait.tcp.timestamps import TIMESTAMPS_ROOM
@@ -36,7 +36,7 @@ _LARGEST: Final = 65535
 def syn(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the SYN or SYN/ACK that is due."""
     answering = connection.state is State.SYN_RECEIVED
-    segment = connection.segment(now, SYN | ACK if answering else SYN, 0)
+    segment = segments.bare(connection, now, SYN | ACK if answering else SYN, 0)
     segment.window = _whole_segments(connection, segment.window, answering)
     first = connection.syn_count == 0
     segment.flags |= connection.ecn.syn_flags(answering=answering, first=first)
@@ -52,6 +52,9 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     if connection.fast_open is not None and connection.syn_count == 0 and not answering:
         fast_open.put_on_syn(connection, connection.fast_open, segment)
     connection.syn_due = False
+    if connection.syn_count:
+        connection.counters.tcp_syn_retrans += 1
+        connection.counters.retrans_segs += 1
     connection.syn_count += 1
     sender = connection.sender
     sender.snd_nxt = max(sender.snd_nxt, 1)
@@ -140,6 +143,7 @@ def on_stray_syn(connection: TcpConnection, now: Nanos, segment: Segment) -> boo
         if segment.flags & ACK:
             return on_final_ack(connection, now, segment)
     else:
+        connection.counters.tcp_syn_challenge += 1
         connection.challenge(now)
     return False
 

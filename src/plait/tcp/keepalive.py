@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import SYNCHRONIZED, Failure, State
+from plait.tcp.state import SYNCHRONIZED, State
 from plait.units import Nanos
 
 if TYPE_CHECKING:
@@ -56,11 +56,12 @@ class KeepAlive:
             return
         if self._exhausted(connection, now):
             connection.reset_due = ()
-            connection.fail(Failure.TIMED_OUT)
+            connection.time_out()
             return
         self._probes += 1
         self._probed_at = now
         connection.probe_due = True
+        connection.counters.tcp_keep_alive += 1
         self.deadline = now + settings.keepalive_interval
 
     def _exhausted(self, connection: TcpConnection, now: Nanos) -> bool:

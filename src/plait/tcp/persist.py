@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import SYNCHRONIZED, Failure
+from plait.tcp.state import SYNCHRONIZED
 from plait.units import SECOND, Nanos
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ class Persist:
         self._unanswered += 1
         self.overriding = True
         connection.probe_due = True
+        connection.counters.tcp_win_probe += 1
         tried = self._unanswered > connection.settings.retries
         if tried or connection.user_timed_out(now):
-            connection.fail(Failure.TIMED_OUT)
+            connection.time_out()

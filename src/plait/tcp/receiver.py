@@ -6,6 +6,7 @@ from typing import Final
 
 from plait.buffers import Pieces, Reassembly, slice_pieces
 from plait.tcp.settings import TcpSettings
+from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 
 NEVER: Final = 1 << 62
@@ -40,7 +41,8 @@ def acceptable(seq: Octets, length: Octets, rcv_nxt: Octets, rcv_wnd: Octets) ->
 class Receiver:
     """RCV.NXT and what belongs to it; positions count from the peer's ISN."""
 
-    def __init__(self, settings: TcpSettings) -> None:
+    def __init__(self, settings: TcpSettings, counters: Counters) -> None:
+        self._counters = counters
         self.irs = 0
         """The peer's initial sequence number."""
 
@@ -84,6 +86,7 @@ class Receiver:
             length = edge - start
         in_order = start == self.reassembly.next and self.reassembly.buffered == 0
         if not in_order:
+            self._counters.tcp_ofo_queue += 1
             self.note_duplicate(start, start + length)
         self.reassembly.insert(start, pieces, length)
         if not in_order:
@@ -101,10 +104,13 @@ class Receiver:
         if self.duplicated is not None or start >= stop:
             return
         if start < reassembly.next:
+            self._counters.tcp_dsack_old_sent += 1
             self.duplicated = start, min(stop, reassembly.next)
         elif (held := reassembly.range_at(start)) is not None:
+            self._counters.tcp_dsack_ofo_sent += 1
             self.duplicated = start, min(stop, held[1])
         elif (held := reassembly.range_at(stop - 1)) is not None:
+            self._counters.tcp_dsack_ofo_sent += 1
             self.duplicated = held[0], stop
 
     def plan_ack(self, now: Nanos, length: Octets, mss: Octets) -> None:

@@ -19,6 +19,7 @@ from plait.tcp.rtt import RttEstimator
 from plait.tcp.scoreboard import DUP_THRESH, Block, Scoreboard
 from plait.tcp.tail_loss import TailLoss
 from plait.tcp.undo import Undo
+from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 
 HIGHEST_ACK_STEP = 4
@@ -93,7 +94,11 @@ class Recovery:
     """Decides when the window is reduced and which octets count as lost."""
 
     def __init__(
-        self, scoreboard: Scoreboard, controller: CongestionController, estimator: RttEstimator
+        self,
+        scoreboard: Scoreboard,
+        controller: CongestionController,
+        estimator: RttEstimator,
+        counters: Counters,
     ) -> None:
         self.reducing = False
         """In fast recovery: ACKs do not grow the window."""
@@ -117,6 +122,7 @@ class Recovery:
         self.rescued = False
         """The one rescue retransmission of this recovery was spent (RFC 6675, 4: RescueRxt)."""
 
+        self._counters = counters
         self._scoreboard = scoreboard
         self._controller = controller
         self._estimator = estimator
@@ -169,6 +175,8 @@ class Recovery:
             news.duplicated,
             bare_duplicate=news.duplicate and not news.delivered,
         )
+        if news.duplicated is not None:
+            self._counters.tcp_dsack_recv += 1
         if news.duplicated is not None and news.duplicated[1] != probed:
             self.rack.on_duplicate_report(news.nxt, news.una)
             if not self.timed_out:
@@ -183,7 +191,7 @@ class Recovery:
             self._leave(news.una, news.nxt)
         lost = self._detect(news)
         if lost and not self.reducing and not self.timed_out:
-            self._enter(news.now, news.una, news.nxt, news.in_flight)
+            self._enter(news.now, news.una, news.nxt, news.in_flight, sack=news.sack)
         if self.reducing and (news.delivered or not news.sack):
             safe = news.advanced > 0 and not lost
             self._reduce(news.una, news.nxt, news.mss, news.delivered or news.mss, safe=safe)
@@ -228,10 +236,16 @@ class Recovery:
         recovering = self.reducing or self.timed_out
         lost = self.rack.detect_losses(now, una, mss, recovering=recovering)
         if lost and not recovering:
-            self._enter(now, una, nxt, in_flight)
+            self._enter(now, una, nxt, in_flight, sack=True)
             self._reduce(una, nxt, mss, 0, safe=False)
 
-    def _enter(self, now: Nanos, una: Octets, nxt: Octets, in_flight: Octets) -> None:
+    def _enter(
+        self, now: Nanos, una: Octets, nxt: Octets, in_flight: Octets, *, sack: bool
+    ) -> None:
+        if sack:
+            self._counters.tcp_sack_recovery += 1
+        else:
+            self._counters.tcp_reno_recovery += 1
         self.reducing = True
         self.rescued = False
         self.point = nxt
@@ -268,6 +282,7 @@ class Recovery:
 
     def _on_tail_repaired(self, news: AckNews) -> None:
         """A probe made good a loss that nothing else told: reduce once (RFC 8985, 7.4.2)."""
+        self._counters.tcp_loss_probe_recovery += 1
         self._controller.checkpoint()
         self._controller.on_loss(news.now, news.in_flight)
 
@@ -308,6 +323,8 @@ class Recovery:
         """Undo the reduction, and take for in flight what was called lost (RFC 4015, 3)."""
         self.undo.end()
         self.undone += 1
+        if self.timed_out:
+            self._counters.tcp_spurious_rtos += 1
         self.rack.reordering_seen |= self.reducing
         self._controller.on_spurious_loss(now)
         lost = self._scoreboard.lost

@@ -16,17 +16,21 @@ from plait.tcp.scoreboard import Block, Scoreboard, duplicate_report
 from plait.tcp.settings import TcpSettings
 from plait.tcp.tail_loss import probe_timeout
 from plait.tcp.timestamps import TICK, tick
+from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 
 
 class Sender:
     """SND.UNA, SND.NXT, SND.WND and what belongs to them."""
 
-    def __init__(self, settings: TcpSettings, controller: CongestionController) -> None:
+    def __init__(
+        self, settings: TcpSettings, controller: CongestionController, counters: Counters
+    ) -> None:
+        self._counters = counters
         self.controller = controller
         self.rtt = RttEstimator(settings)
         self.scoreboard = Scoreboard()
-        self.recovery = Recovery(self.scoreboard, controller, self.rtt)
+        self.recovery = Recovery(self.scoreboard, controller, self.rtt, counters)
         self.snd_una: Octets = 0
         self.snd_nxt: Octets = 0
         self.snd_wnd: Octets = 0
@@ -278,7 +282,13 @@ class Sender:
 
     def _again(self, now: Nanos, run: Run, start: Octets, stop: Octets) -> Departure:
         self.recovery.on_resent(now, start, stop)
-        self.resent_segments += -(-(stop - start) // self.mss)
+        segments = -(-(stop - start) // self.mss)
+        self.resent_segments += segments
+        self._counters.retrans_segs += segments
+        if self.recovery.timed_out:
+            self._counters.tcp_slow_start_retrans += segments
+        elif self.recovery.reducing:
+            self._counters.tcp_fast_retrans += segments
         self._on_sent(now, stop - start)
         return Departure(run, start, stop, last=stop == self.stop, again=True)
 
@@ -359,6 +369,7 @@ class Sender:
             return False
         if self._may_probe() and min(self._probe_at(), self.timer_base + self.rtt.rto) <= now:
             recovery.tail.due = True
+            self._counters.tcp_loss_probes += 1
             self.timer_base = now
             return False
         return True
@@ -385,6 +396,7 @@ class Sender:
         """The retransmission timer fired (RFC 6298, 5.4 to 5.6)."""
         first = self.backoff == 0
         self.timeouts += 1
+        self._counters.tcp_timeouts += 1
         self.back_off(now)
         self.fin_again = False
         self.recovery.on_timeout(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.tcp import closing
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import Failure, State
+from plait.tcp.state import State
 from plait.units import Nanos
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     if receiver.ack_deadline <= now:
         receiver.ack_deadline = NEVER
         receiver.ack_now = True
+        connection.counters.delayed_acks += 1
     if connection.time_wait_until <= now:
         closing.on_time_wait_over(connection)
     if connection.persist.deadline <= now:
@@ -48,7 +49,7 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     if connection.state is State.CLOSED or not sender.outstanding():
         return
     if sender.backoff and connection.user_timed_out(now):
-        connection.fail(Failure.TIMED_OUT)
+        connection.time_out()
     elif sender.timeout_at() <= now and sender.on_timer(now):
         _on_retransmission_timeout(connection, now)
 
@@ -60,7 +61,7 @@ def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
     if not sender.backoff:
         connection.unanswered_since = sender.timer_base
     if sender.backoff >= (settings.syn_retries if opening else settings.retries):
-        connection.fail(Failure.TIMED_OUT)
+        connection.time_out()
         return
     if opening:
         sender.back_off(now)

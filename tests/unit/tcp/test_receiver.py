@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from plait.tcp.receiver import NEVER, QUICK_ACKS, RECENT, Receiver, acceptable
 from plait.tcp.settings import TcpSettings
+from plait.trace.counters import Counters
 from plait.units import MILLISECOND
 
 NXT = 100
@@ -49,7 +50,7 @@ def test_acceptable_is_what_shares_a_position_with_the_window(
 
 
 def receiver() -> Receiver:
-    return Receiver(TcpSettings(delayed_ack=40 * MILLISECOND))
+    return Receiver(TcpSettings(delayed_ack=40 * MILLISECOND), Counters())
 
 
 def arrive(target: Receiver, start: int, length: int = 10) -> None:

@@ -1,0 +1,74 @@
+"""Making segments: what every header of a connection says (RFC 9293, 3.1; RFC 7323, 2 and 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.tcp.run import Departure
+from plait.units import Nanos, Octets
+from plait.wire.segment import ABSENT, ACK, ECE, PSH, RST, SYN, Segment
+from plait.wire.seq import wrap32
+
+if TYPE_CHECKING:
+    from plait.tcp.connection import TcpConnection
+
+
+def data(connection: TcpConnection, now: Nanos, departure: Departure) -> Segment:
+    """Return the segment, or super-segment, of a stretch that leaves."""
+    run = departure.run
+    length = departure.stop - departure.start
+    # A lone segment of a stream that goes on waits for the next one (RFC 9293, 3.9.1.2).
+    push = departure.last and (length > connection.sender.mss or not connection.more)
+    segment = bare(connection, now, ACK | PSH if push else ACK, departure.start)
+    segment.payload = departure.pieces()
+    segment.length = length
+    segment.sack = ()
+    segment.dss = run.dss
+    segment.options = run.options
+    if length >= connection.sender.mss:
+        if length > connection.sender.mss:
+            segment.segment_size = connection.sender.mss
+        connection.path_mtu.full_at = min(connection.path_mtu.full_at, departure.stop)
+    return segment
+
+
+def bare(connection: TcpConnection, now: Nanos, flags: int, position: Octets) -> Segment:
+    """Return a segment without payload that starts at `position` of our sequence space."""
+    receiver = connection.receiver
+    segment = Segment(
+        connection.flow_out,
+        wrap32(position, connection.iss),
+        wrap32(receiver.rcv_nxt, receiver.irs) if flags & ACK else 0,
+        flags,
+        min(65535, connection.window >> (0 if flags & SYN else receiver.scale)),
+    )
+    segment.ts_val, segment.ts_ecr = connection.timestamps.stamp(now, flags)
+    if connection.ecn.echoing and flags & ACK:
+        segment.flags |= ECE
+    if connection.sack and (receiver.reassembly.buffered or receiver.duplicated is not None):
+        segment.sack = tuple(
+            (wrap32(start, receiver.irs), wrap32(stop, receiver.irs))
+            for start, stop in receiver.sack_ranges()
+        )
+    return segment
+
+
+def reset_half_open(connection: TcpConnection, now: Nanos, ack: int) -> Segment:
+    """Return the RST that ends the peer's old connection (RFC 9293, 3.10.7.3)."""
+    connection.half_open = None
+    segment = bare(connection, now, RST, 0)
+    segment.seq = ack
+    segment.window = 0
+    segment.ts_val = ABSENT
+    return segment
+
+
+def reset(connection: TcpConnection, now: Nanos) -> Segment:
+    """Return the RST that is due, with its options."""
+    options = connection.reset_due or ()
+    connection.reset_due = None
+    segment = bare(connection, now, RST | ACK, connection.sender.snd_nxt)
+    segment.sack = ()
+    segment.options = options
+    segment.ts_val = ABSENT
+    return segment
