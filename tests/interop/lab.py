@@ -145,7 +145,7 @@ async def subflows_up(lab: Lab, ours: Ends, theirs: Ends, count: int) -> None:
             assert await other[0].readexactly(len(GREETING)) == GREETING
     while True:
         info = lab.stack.info(ours[1].transport)
-        live = [subflow for subflow in info.subflows if subflow.state == "ESTABLISHED"]
+        live = [subflow for subflow in info.subflows if subflow.tcp.state == "ESTABLISHED"]
         if len(live) >= count:
             return
         await asyncio.sleep(0.01)

@@ -61,7 +61,7 @@ class Watcher:
 
     def live_subflows(self) -> int:
         """Return how many subflows carried data when last looked at."""
-        return sum(subflow.state != _ENDED for subflow in self._subflows.values())
+        return sum(subflow.tcp.state != _ENDED for subflow in self._subflows.values())
 
     def _merge(self, info: ConnectionInfo) -> None:
         """Take over a snapshot; subflows it no longer has stay, as closed ones."""
@@ -71,7 +71,8 @@ class Watcher:
         present = {subflow.path: subflow for subflow in info.subflows}
         for path, subflow in self._subflows.items():
             if path not in present:
-                self._subflows[path] = dataclasses.replace(subflow, state=_ENDED)
+                ended = dataclasses.replace(subflow.tcp, state=_ENDED)
+                self._subflows[path] = dataclasses.replace(subflow, tcp=ended)
         self._subflows.update(present)
 
 
@@ -138,22 +139,24 @@ def describe_connection(info: ConnectionInfo) -> list[str]:
 
 def describe_subflow(subflow: SubflowInfo) -> str:
     """Return one line: path, state, octets each way, round-trip time, retransmissions."""
+    tcp = subflow.tcp
     return (
-        f"{subflow.path}  {subflow.state.lower()}  "
-        f"sent {show_amount(subflow.bytes_sent)}, received {show_amount(subflow.bytes_received)}, "
-        f"rtt {subflow.srtt_us / 1000:.1f} ms, {subflow.retransmissions} retransmissions"
+        f"{subflow.path}  {tcp.state.lower()}  "
+        f"sent {show_amount(tcp.bytes_sent)}, received {show_amount(tcp.bytes_received)}, "
+        f"rtt {tcp.rtt / 1000:.1f} ms, {tcp.total_retrans} retransmissions"
     )
 
 
 def _subflow_object(subflow: SubflowInfo) -> dict[str, Any]:
     """Return the JSON object of a subflow."""
-    path = subflow.path
+    path, tcp = subflow.path, subflow.tcp
     return {
         "local": show_endpoint(path.local, path.local_port),
         "remote": show_endpoint(path.remote, path.remote_port),
-        "bytes_sent": subflow.bytes_sent,
-        "bytes_received": subflow.bytes_received,
-        "srtt_ms": subflow.srtt_us * 1000 / MILLISECOND,
-        "retransmissions": subflow.retransmissions,
-        "state": subflow.state,
+        "bytes_sent": tcp.bytes_sent,
+        "bytes_received": tcp.bytes_received,
+        "srtt_ms": tcp.rtt * 1000 / MILLISECOND,
+        "retransmissions": tcp.total_retrans,
+        "state": tcp.state,
+        "tcp_info": dataclasses.asdict(tcp),
     }

@@ -163,11 +163,11 @@ class Opener:
                 if isinstance(option, MpJoinSyn):
                     return self._on_join(now, segment, path, option, old)
             return self._on_syn(now, segment, path, old)
-        if flags == ACK:
-            listener = self._listeners.find(path.local, path.local_port)
-            if listener is not None and listener.cookies_until >= now:
-                return self._on_syn_cookie(now, segment, path, listener)
-        self._reset(segment)
+        listener = self._listeners.find(path.local, path.local_port)
+        if flags == ACK and listener is not None and listener.cookies_until >= now:
+            return self._on_syn_cookie(now, segment, path, listener)
+        if flags or listener is None:  # without any a listener drops it (RFC 9293, 3.10.7.2)
+            self._reset(segment)
         return None
 
     def _begins_anew(self, now: Nanos, segment: Segment, path: Path, old: Remains) -> bool:

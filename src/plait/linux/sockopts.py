@@ -16,7 +16,9 @@ from typing import Final
 
 from plait.addresses import IpAddress, Path
 from plait.linux.libc import getsockopt_inout
+from plait.linux.tcp_info import SIZE, parse_tcp_info
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
+from plait.tcp.info import TcpInfo
 
 SOL_MPTCP: Final = 284
 MPTCP_INFO: Final = 1
@@ -29,26 +31,8 @@ _FALLBACK: Final = 0x1
 _INFO: Final = struct.Struct("=6B2xII3Q3BxI4Q2B2x3I")
 _FULL: Final = struct.Struct("=6I2Q")
 _SUBFLOW_SIZE: Final = 264
-_TCP_SIZE: Final = 280
 _ADDRESS_SIZE: Final = 128
 _MOST_SUBFLOWS: Final = 64
-
-_STATES: Final = (
-    "?",
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECEIVED",
-    "FIN_WAIT_1",
-    "FIN_WAIT_2",
-    "TIME_WAIT",
-    "CLOSED",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "SYN_RECEIVED",
-)
-"""By number, the kernel's states under their RFC 9293 names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +50,6 @@ class MptcpInfo:
     bytes_acked: int
     subflows: int
     """Subflows beside the first."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TcpInfo:
-    """The fields of struct tcp_info that plait reports."""
-
-    state: str
-    mss: int
-    srtt_us: int
-    cwnd: int
-    """Congestion window in segments of `mss`."""
-
-    retransmissions: int
-    bytes_received: int
-    bytes_sent: int
 
 
 def is_mptcp(sock: socket.socket) -> bool:
@@ -127,19 +96,19 @@ def connection_info(sock: socket.socket) -> ConnectionInfo:
 def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
     """Return the live subflows of a Multipath TCP socket, in the kernel's order."""
     addresses = bytearray(_SUBFLOW_SIZE * _MOST_SUBFLOWS)
-    states = bytearray(_TCP_SIZE * _MOST_SUBFLOWS)
+    states = bytearray(SIZE * _MOST_SUBFLOWS)
     request = bytearray(_FULL.size + _INFO.size)
     # The kernel writes through these pointers: the arrays must outlive the call.
     first = (ctypes.c_char * len(addresses)).from_buffer(addresses)
     second = (ctypes.c_char * len(states)).from_buffer(states)
     pointers = (ctypes.addressof(first), ctypes.addressof(second))
-    _FULL.pack_into(request, 0, 0, _TCP_SIZE, 0, _SUBFLOW_SIZE, 0, _MOST_SUBFLOWS, *pointers)
+    _FULL.pack_into(request, 0, 0, SIZE, 0, _SUBFLOW_SIZE, 0, _MOST_SUBFLOWS, *pointers)
     getsockopt_inout(sock, SOL_MPTCP, MPTCP_FULL_INFO, request)
     _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(request)
     subflows = (
         _subflow_info(
             bytes(addresses[subflow_size * at : subflow_size * (at + 1)]),
-            _parse_tcp_info(bytes(states[tcp_size * at : tcp_size * (at + 1)])),
+            parse_tcp_info(bytes(states[tcp_size * at : tcp_size * (at + 1)])),
         )
         for at in range(min(count, _MOST_SUBFLOWS))
     )
@@ -149,8 +118,8 @@ def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
 
 def _plain_info(sock: socket.socket) -> ConnectionInfo:
     """Return the snapshot of a connection that is, or became, plain TCP."""
-    tcp = _parse_tcp_info(
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_SIZE).ljust(_TCP_SIZE, b"\0")
+    tcp = parse_tcp_info(
+        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE).ljust(SIZE, b"\0")
     )
     local, remote = sock.getsockname(), sock.getpeername()
     path = Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
@@ -178,12 +147,7 @@ def _subflow(path: Path, tcp: TcpInfo) -> SubflowInfo:
     """Return plait's snapshot of one subflow."""
     return SubflowInfo(
         path=path,
-        state=tcp.state,
-        bytes_sent=tcp.bytes_sent,
-        bytes_received=tcp.bytes_received,
-        srtt_us=tcp.srtt_us,
-        cwnd=tcp.cwnd * tcp.mss,
-        retransmissions=tcp.retransmissions,
+        tcp=tcp,
         backup=False,
         local_id=0,
         remote_id=0,
@@ -202,24 +166,6 @@ def _parse_mptcp_info(octets: bytes) -> MptcpInfo:
         bytes_sent=fields[16],
         bytes_received=fields[17],
         bytes_acked=fields[18],
-    )
-
-
-def _parse_tcp_info(octets: bytes) -> TcpInfo:
-    """Decode struct tcp_info."""
-    (mss,) = struct.unpack_from("=I", octets, 16)
-    srtt, _, _, cwnd = struct.unpack_from("=4I", octets, 68)
-    (retransmissions,) = struct.unpack_from("=I", octets, 100)
-    (received,) = struct.unpack_from("=Q", octets, 128)
-    (sent,) = struct.unpack_from("=Q", octets, 200)
-    return TcpInfo(
-        state=_STATES[octets[0]] if octets[0] < len(_STATES) else "?",
-        mss=mss,
-        srtt_us=srtt,
-        cwnd=cwnd,
-        retransmissions=retransmissions,
-        bytes_received=received,
-        bytes_sent=sent,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from plait.addresses import Path
+from plait.tcp.info import TcpInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,21 +13,8 @@ class SubflowInfo:
     """One subflow at one moment."""
 
     path: Path
-    state: str
-    """RFC 9293 state name, as `ss` prints it in capitals."""
-
-    bytes_sent: int
-    """Payload octets sent, retransmissions counted."""
-
-    bytes_received: int
-    srtt_us: int
-    """Smoothed round-trip time in microseconds; 0 before the first sample."""
-
-    cwnd: int
-    """Congestion window in octets."""
-
-    retransmissions: int
-    """Segments sent again."""
+    tcp: TcpInfo
+    """The TCP connection beneath it."""
 
     backup: bool
     local_id: int

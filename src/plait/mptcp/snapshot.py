@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.mptcp.state import Mode
+from plait.tcp.info import tcp_info
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -28,15 +29,9 @@ def snapshot(connection: Connection) -> ConnectionInfo:
 
 
 def _subflow(subflow: Subflow) -> SubflowInfo:
-    sender = subflow.tcp.sender
     return SubflowInfo(
         path=subflow.path,
-        state=subflow.tcp.state.value,
-        bytes_sent=sender.sent,
-        bytes_received=subflow.tcp.receiver.received,
-        srtt_us=sender.rtt.srtt // 1000,
-        cwnd=sender.controller.cwnd,
-        retransmissions=sender.resent_segments,
+        tcp=tcp_info(subflow.tcp),
         backup=subflow.backup,
         local_id=subflow.local_id,
         remote_id=subflow.remote_id,

@@ -6,44 +6,15 @@ import errno
 import fcntl
 import select
 import socket
-import struct
 from contextlib import suppress
 from typing import Final
 
 from plait.addresses import IpAddress
+from plait.linux.tcp_info import SIZE, unpack
 from plait.script.sockets import Sockets
 
 _CONGESTION: Final = b"cubic"
 """Systems differ in their default, scripts do not."""
-
-_BYTES: Final = (
-    "state", "ca_state", "retransmits", "probes", "backoff", "options", "wscales", "limits",
-)  # fmt: skip
-_FIELDS: Final = (
-    *((f"tcpi_{name}", "I") for name in (
-        "rto", "ato", "snd_mss", "rcv_mss", "unacked", "sacked", "lost", "retrans", "fackets",
-        "last_data_sent", "last_ack_sent", "last_data_recv", "last_ack_recv", "pmtu",
-        "rcv_ssthresh", "rtt", "rttvar", "snd_ssthresh", "snd_cwnd", "advmss", "reordering",
-        "rcv_rtt", "rcv_space", "total_retrans",
-    )),
-    *((f"tcpi_{name}", "Q") for name in (
-        "pacing_rate", "max_pacing_rate", "bytes_acked", "bytes_received",
-    )),
-    *((f"tcpi_{name}", "I") for name in (
-        "segs_out", "segs_in", "notsent_bytes", "min_rtt", "data_segs_in", "data_segs_out",
-    )),
-    *((f"tcpi_{name}", "Q") for name in (
-        "delivery_rate", "busy_time", "rwnd_limited", "sndbuf_limited",
-    )),
-    *((f"tcpi_{name}", "I") for name in ("delivered", "delivered_ce")),
-    *((f"tcpi_{name}", "Q") for name in ("bytes_sent", "bytes_retrans")),
-    *((f"tcpi_{name}", "I") for name in (
-        "dsack_dups", "reord_seen", "rcv_ooopack", "snd_wnd", "rcv_wnd", "rehash",
-    )),
-)  # fmt: skip
-"""struct tcp_info of Linux 6 after its first eight octets: names and widths."""
-
-_INFO: Final = struct.Struct("=8B" + "".join(width for _, width in _FIELDS))
 
 
 class KernelSockets(Sockets):
@@ -151,11 +122,5 @@ class KernelSockets(Sockets):
 
     def tcp_info(self, handle: int) -> dict[str, int]:
         """Return the fields of struct tcp_info."""
-        octets = self._get(handle).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO.size)
-        values = _INFO.unpack(octets.ljust(_INFO.size, b"\0"))
-        named = {f"tcpi_{name}": value for name, value in zip(_BYTES, values[:8], strict=True)}
-        named["tcpi_snd_wscale"] = named["tcpi_wscales"] & 0xF
-        named["tcpi_rcv_wscale"] = named.pop("tcpi_wscales") >> 4
-        named["tcpi_delivery_rate_app_limited"] = named.pop("tcpi_limits") & 1
-        named.update(zip((name for name, _ in _FIELDS), values[8:], strict=True))
-        return named
+        octets = self._get(handle).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
+        return {f"tcpi_{name}": value for name, value in unpack(octets).items()}

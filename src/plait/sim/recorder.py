@@ -165,14 +165,14 @@ class FlowRecord:
             seen[subflow.path] = subflow
             record = self._record(subflow.path, initiator=endpoint.initiator)
             if endpoint.receives:
-                record.received += subflow.bytes_received
-                record.received -= before.bytes_received if before else 0
+                record.received += subflow.tcp.bytes_received
+                record.received -= before.tcp.bytes_received if before else 0
                 continue
-            record.cwnd = subflow.cwnd
-            record.srtt_us = subflow.srtt_us
-            record.sent += subflow.bytes_sent - (before.bytes_sent if before else 0)
-            again = before.retransmissions if before else 0
-            record.retransmissions += subflow.retransmissions - again
+            record.cwnd = subflow.tcp.snd_cwnd * subflow.tcp.snd_mss
+            record.srtt_us = subflow.tcp.rtt
+            record.sent += subflow.tcp.bytes_sent - (before.tcp.bytes_sent if before else 0)
+            again = before.tcp.total_retrans if before else 0
+            record.retransmissions += subflow.tcp.total_retrans - again
 
     def _record(self, path: Path, *, initiator: bool) -> SubflowRecord:
         label = self._label(path, initiator=initiator)
@@ -200,7 +200,7 @@ class FlowRecord:
             values = (
                 {"subflows": record.received}
                 if endpoint.receives
-                else {"cwnd": subflow.cwnd, "srtt": subflow.srtt_us}
+                else {"cwnd": record.cwnd, "srtt": record.srtt_us}
             )
             for name, value in values.items():
                 points = record.series.setdefault(name, []) if name in self._series else None

@@ -63,6 +63,10 @@ class Ecn:
         self._confirm = True
         sender.controller.on_congestion_mark(now, sender.in_flight())
 
+    def reducing(self, sender: Sender) -> bool:
+        """Return whether the round trip of a reduction is not over."""
+        return self._reduced_at > sender.snd_una
+
     def complete(self, segment: Segment, *, fresh: bool) -> None:
         """Mark a data segment as ECN-capable if it is new, and confirm a reduction on it."""
         if fresh:

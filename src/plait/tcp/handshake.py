@@ -124,9 +124,10 @@ def on_syn_sent(connection: TcpConnection, now: Nanos, segment: Segment) -> bool
 def on_final_ack(connection: TcpConnection, now: Nanos, segment: Segment) -> bool:
     """Apply the ACK of our SYN in SYN-RECEIVED; return whether it was that."""
     sender = connection.sender
-    ack = unwrap32(segment.ack, connection.iss, sender.snd_una) if segment.flags & ACK else 0
-    if not 1 <= ack <= sender.snd_nxt:
-        connection.challenge(now)
+    if not segment.flags & ACK:
+        return False
+    if not 1 <= unwrap32(segment.ack, connection.iss, sender.snd_una) <= sender.snd_nxt:
+        connection.half_open = segment.ack
         return False
     if connection.syn_count == 1:
         sender.rtt.on_sample(now - sender.timer_base)

@@ -11,18 +11,16 @@ import pytest
 from plait.addresses import Path
 from plait.cli.report import Watcher, connection_object, show_amount, show_rate, write_json
 from plait.errors import UsageError
+from plait.linux.tcp_info import parse_tcp_info
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 
 
 def subflow(local: str, octets: int) -> SubflowInfo:
     return SubflowInfo(
         path=Path(ip_address(local), 40000, ip_address("fd09::2"), 5001),
-        state="ESTABLISHED",
-        bytes_sent=octets,
-        bytes_received=7,
-        srtt_us=1500,
-        cwnd=14000,
-        retransmissions=2,
+        tcp=dataclasses.replace(
+            parse_tcp_info(b"\1"), bytes_sent=octets, bytes_received=7, rtt=1500, total_retrans=2
+        ),
         backup=False,
         local_id=0,
         remote_id=0,
@@ -36,7 +34,7 @@ def connection(*subflows: SubflowInfo) -> ConnectionInfo:
         token=0xBEEF,
         checksum=True,
         fallback_reason=None,
-        bytes_sent=sum(subflow.bytes_sent for subflow in subflows),
+        bytes_sent=sum(subflow.tcp.bytes_sent for subflow in subflows),
         bytes_received=7,
         subflows=subflows,
     )
@@ -53,7 +51,8 @@ class Scripted:
 
 
 def test_the_object_has_the_promised_members() -> None:
-    assert connection_object(connection(subflow("10.9.1.1", 5)), {"MPJoinAckRx": 1}) == {
+    one = subflow("10.9.1.1", 5)
+    assert connection_object(connection(one), {"MPJoinAckRx": 1}) == {
         "is_mptcp": True,
         "version": 1,
         "token": "0000beef",
@@ -70,6 +69,7 @@ def test_the_object_has_the_promised_members() -> None:
                 "srtt_ms": 1.5,
                 "retransmissions": 2,
                 "state": "ESTABLISHED",
+                "tcp_info": dataclasses.asdict(one.tcp),
             }
         ],
         "counters": {"MPJoinAckRx": 1},
@@ -97,7 +97,7 @@ def test_a_watcher_remembers_subflows_that_are_gone_and_the_connection_when_it_i
     watcher = Watcher(Scripted(connection(first), connection(second)))  # type: ignore[arg-type]
     watcher.watch(asyncio.BaseTransport())
     assert watcher.live_subflows() == 1
-    ended = dataclasses.replace(first, state="CLOSED")
+    ended = dataclasses.replace(first, tcp=dataclasses.replace(first.tcp, state="CLOSED"))
     for _ in range(2):  # the second look finds the connection closed
         info = watcher.update()
         assert info is not None

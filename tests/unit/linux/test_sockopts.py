@@ -105,8 +105,8 @@ def test_a_connection_over_two_paths(namespaces: tuple[Namespace, Namespace]) ->
         assert {s.path.flow_out() for s in mine.subflows} == {
             s.path.flow_in() for s in other.subflows
         }
-        assert all(s.state == "ESTABLISHED" and s.cwnd > 0 for s in mine.subflows)
-        assert any(s.srtt_us > 0 and s.bytes_sent == 1000 for s in mine.subflows)
+        assert all(s.tcp.state == "ESTABLISHED" and s.tcp.snd_cwnd > 0 for s in mine.subflows)
+        assert any(s.tcp.rtt > 0 and s.tcp.bytes_sent == 1000 for s in mine.subflows)
 
 
 @privileged
