@@ -7,13 +7,16 @@ from typing import ClassVar, Final
 
 from mypy_extensions import mypyc_attr
 
-from plait.units import Nanos, Octets
+from plait.units import MILLISECOND, SECOND, Nanos, Octets
 
 INITIAL_WINDOW: Final = 10
 """Segments a connection may send before the first ACK (RFC 6928)."""
 
 INFINITE: Final = 1 << 62
 """`ssthresh` before the first loss."""
+
+MAX_SEGMENT: Final = 65535 - 60 - 60
+"""Payload of a super-segment at most: the IP length field less the longest headers."""
 
 
 @dataclass(init=False, slots=True)
@@ -58,21 +61,133 @@ class AckSample:
         self.new_round = new_round
 
 
+@dataclass(init=False, slots=True)
+class RateSample:
+    """What one ACK told of the path (draft-ietf-ccwg-bbr-06, 4.1.2.1.3).
+
+    Positions of `prior_delivered` and `total_delivered` count the octets delivered so far.
+    """
+
+    now: Nanos
+    delivery_rate: int
+    """Octets per second; 0 if the ACK gave no reliable measure."""
+
+    interval: Nanos
+    """Time over which it was measured."""
+
+    delivered: Octets
+    """Octets delivered in that time."""
+
+    prior_delivered: Octets
+    """Where the count stood when the newest of what was delivered left; -1 if that is unknown."""
+
+    total_delivered: Octets
+    newly_acked: Octets
+    """Octets newly acknowledged, cumulatively or selectively."""
+
+    newly_lost: Octets
+    """Octets that count as lost since the last sample."""
+
+    lost: Octets
+    """Octets lost since the newest of what was delivered left."""
+
+    tx_in_flight: Octets
+    """Octets in flight once that had left."""
+
+    in_flight: Octets
+    """Octets in flight after this ACK."""
+
+    rtt: Nanos
+    """From departure to this ACK; 0 if it gave no sample."""
+
+    is_app_limited: bool
+    """Too little was there to send for the rate to measure the path."""
+
+    cwnd_limited: bool
+    """The window was used up in this round trip."""
+
+    sack: bool
+    """The connection can tell several losses in a round trip."""
+
+    def __init__(self, now: Nanos, newly_acked: Octets, total_delivered: Octets) -> None:
+        self.now = now
+        self.delivery_rate = 0
+        self.interval = 0
+        self.delivered = 0
+        self.prior_delivered = -1
+        self.total_delivered = total_delivered
+        self.newly_acked = newly_acked
+        self.newly_lost = 0
+        self.lost = 0
+        self.tx_in_flight = 0
+        self.in_flight = 0
+        self.rtt = 0
+        self.is_app_limited = False
+        self.cwnd_limited = False
+        self.sack = True
+
+
+@dataclass(init=False, slots=True)
+class LossSample:
+    """One range that was marked as lost."""
+
+    now: Nanos
+    length: Octets
+    tx_in_flight: Octets
+    """Octets in flight once it had left."""
+
+    lost: Octets
+    """Octets lost since it left, itself counted."""
+
+    total_delivered: Octets
+    is_app_limited: bool
+    sack: bool
+    """The connection can tell several losses in a round trip."""
+
+    def __init__(
+        self,
+        now: Nanos,
+        length: Octets,
+        tx_in_flight: Octets,
+        lost: Octets,
+        total_delivered: Octets,
+        is_app_limited: bool,
+        sack: bool,
+    ) -> None:
+        self.now = now
+        self.length = length
+        self.tx_in_flight = tx_in_flight
+        self.lost = lost
+        self.total_delivered = total_delivered
+        self.is_app_limited = is_app_limited
+        self.sack = sack
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class CongestionController:
     """Decides how much one subflow may have in flight.
 
     The sender reads `cwnd` after every hook.  Hooks keep their own state only: they see no
     segment, no socket and no clock but the times they are given.
+
+    A controller that `samples` the delivery rate is asked after every ACK with `on_rate`, in
+    recovery too, instead of with `on_ack`; its window is then its own alone, and it is paced.
     """
 
     name: ClassVar[str] = ""
+    samples: ClassVar[bool] = False
 
     def __init__(self, mss: Octets) -> None:
         """Start for a path whose segments carry `mss` octets of payload."""
         self.mss = mss
         self.cwnd: Octets = initial_window(mss)
         self.ssthresh: Octets = INFINITE
+        self.pacing_rate = 0
+        """Octets per second that may leave; 0 leaves the rate to the sender."""
+
+        self.holds_back = False
+        """It sends less than the path takes: what is delivered now tells nothing of the rate."""
+
         self._cwnd_before: Octets = self.cwnd
         self._ssthresh_before: Octets = INFINITE
 
@@ -85,6 +200,27 @@ class CongestionController:
     def on_ack(self, sample: AckSample) -> None:
         """New data was acknowledged outside recovery."""
         raise NotImplementedError
+
+    def on_rate(self, sample: RateSample) -> None:
+        """An ACK came; called in place of `on_ack` if the controller `samples`."""
+
+    def on_lost(self, sample: LossSample) -> None:
+        """A range was marked as lost; called before the next `on_rate` if it `samples`."""
+
+    def on_departure(
+        self, now: Nanos, in_flight: Octets, srtt: Nanos, *, app_limited: bool
+    ) -> None:
+        """Data is about to leave; called if the controller `samples`.
+
+        Args:
+            now: The time.
+            in_flight: Octets in flight before it.
+            srtt: Smoothed round-trip time; 0 before the first sample.
+            app_limited: There was too little to send lately.
+        """
+
+    def on_recovery_end(self, now: Nanos) -> None:
+        """All losses are repaired; called if the controller `samples`."""
 
     def on_loss(self, now: Nanos, in_flight: Octets) -> None:
         """A loss was detected and recovery begins: reduce `ssthresh` and `cwnd`."""
@@ -117,6 +253,16 @@ class CongestionController:
 def initial_window(mss: Octets) -> Octets:
     """Return what may be sent before the first ACK (RFC 6928, 2)."""
     return min(INITIAL_WINDOW * mss, max(2 * mss, 14600))
+
+
+def send_quantum(rate: int, mss: Octets) -> Octets:
+    """Return what leaves together at a rate in octets per second, in whole segments.
+
+    That is what a millisecond lets go, but never less than two segments nor more than fit in a
+    super-segment (draft-ietf-ccwg-bbr-06, 5.6.3).
+    """
+    octets = min(rate * MILLISECOND // SECOND, MAX_SEGMENT)
+    return max(octets - octets % mss, 2 * mss)
 
 
 def slow_start(controller: CongestionController, sample: AckSample) -> Octets:

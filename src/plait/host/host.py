@@ -114,7 +114,8 @@ class Host:
                 self._touch(entry)
             out += segments
             closed = connection.state is State.CLOSED
-            if closed or connection.state is not state or connection.changed or connection.joins:
+            joins = connection.confirmed and connection.joins
+            if closed or connection.state is not state or connection.changed or joins:
                 self._settle(now, entry)
             elif not entry.dirty:
                 self._arm(entry)
@@ -315,8 +316,9 @@ class Host:
     def take_events(self) -> list[Event]:
         """Return what happened since the last call."""
         events = self._events
-        self._events = []
-        self._listeners.on_events_taken()
+        if events:
+            self._events = []
+            self._listeners.on_events_taken()
         return events
 
     # ---- events and bookkeeping
@@ -346,7 +348,7 @@ class Host:
         if connection.parted:
             self._part(now, entry)
         self._connections.forget_ended(connection)
-        if connection.joins:
+        if connection.joins and connection.confirmed:
             self._opener.open_joins(now, entry)
             self._touch(entry)
         if connection.state is State.CLOSED:

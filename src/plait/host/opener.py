@@ -15,6 +15,7 @@ from plait.errors import UsageError
 from plait.host.connections import Connections, Entry
 from plait.host.fast_open import PAUSE, CookieCache, CookieMaker, Worth
 from plait.host.listener import Listener, Listeners
+from plait.host.peer_versions import PeerVersions
 from plait.host.ports import free_path, source_for
 from plait.host.reset import from_elsewhere, is_group, reset_for
 from plait.host.settings import Settings
@@ -22,7 +23,9 @@ from plait.host.syn_cookies import MAX_AGE, SynCookies, answer_syn, restore_syn,
 from plait.host.time_wait import Remains, TimeWait, Verdict
 from plait.mptcp import handshake
 from plait.mptcp.connection import Connection
+from plait.mptcp.state import Mode
 from plait.mptcp.tuning import Memory
+from plait.mptcp.version import Version
 from plait.pathing.base import OpenSubflow
 from plait.tcp.connection import IP_AND_TCP
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant, offered
@@ -34,7 +37,7 @@ from plait.units import Nanos, Octets
 from plait.wire.crypto import KEY_OCTETS, Entropy, initial_sequence, token
 from plait.wire.mptcp.mp_capable import CHECKSUM_REQUIRED
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
+from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC
 from plait.wire.option import Option
 from plait.wire.segment import ACK, RST, SYN, Segment
 from plait.wire.seq import MASK32
@@ -70,6 +73,7 @@ class Opener:
         self._syn_cookies = SynCookies(self._secret)
         self._fast_open = CookieMaker(self._secret)
         self._cookie_cache = CookieCache(settings.fast_open_cache)
+        self._peers = PeerVersions(settings.peer_version_cache)
         self._last_id = 0
 
     def next_id(self) -> int:
@@ -101,12 +105,14 @@ class Opener:
             raise UsageError(f"{len(data)} octets exceed the send buffer: write the rest later")
         self._check_room()
         path = self._take_path(now, wanted)
-        entry = self._new_entry(settings, None, self._new_key())
+        version = self._peers.choose(now, path, handshake.served(settings))
+        entry = self._new_entry(settings, None, self._new_key(version), version)
         connection = entry.connection
         connection.write(data)
         self._counters.active_opens += 1
         iss = self._iss(now, path, self.time_wait.pop(path.flow_in()))
-        attempt = self._attempt(now, path, settings, data)
+        early = connection.mode is Mode.TCP or version.early_data
+        attempt = self._attempt(now, path, settings, data) if early else None
         subflow = connection.open(now, path, iss, self.mtus[path.local], attempt)
         self._connections.add(entry)
         self._connections.add_subflow(entry, subflow)
@@ -189,6 +195,8 @@ class Opener:
         if listener is None:
             self._reset(segment)
             return None
+        if handshake.drops(listener.settings, segment):
+            return None
         full = listener.full()
         policy = listener.settings.syn_cookies
         if listener.overflows() or self._has_no_room():
@@ -207,10 +215,14 @@ class Opener:
     def _accept(
         self, now: Nanos, segment: Segment, path: Path, listener: Listener, old: Remains | None
     ) -> Entry:
-        entry = self._new_entry(listener.settings, listener.listener_id, self._new_key())
+        offer = handshake.find_offer(listener.settings, segment)
+        version = handshake.served(listener.settings)[0] if offer is None else offer[0]
+        key = self._new_key(version)
+        entry = self._new_entry(listener.settings, listener.listener_id, key, version)
         listener.opening.add(entry.connection_id)
         self._counters.passive_opens += 1
-        grant = self._grant(now, segment, path, listener)
+        early = offer is None or version.early_data
+        grant = self._grant(now, segment, path, listener) if early else NO_GRANT
         if grant.early:
             entry.fast_open = True
             listener.fast_open.add(entry.connection_id)
@@ -228,12 +240,12 @@ class Opener:
         entry = self._connections.by_token.get(option.token)
         if entry is None:
             self._counters.mp_join_no_token_found += 1
-            self._reset(segment, (MpTcprst(MPTCP_SPECIFIC),))
+            self._reset(segment, handshake.served(self._settings)[0].reasons(MPTCP_SPECIFIC))
             return None
         reason = entry.connection.refusal()
         if reason is not None:
             self._counters.mp_join_rejected += 1
-            self._reset(segment, (MpTcprst(reason),))
+            self._reset(segment, entry.connection.version.reasons(reason))
             return None
         iss = self._iss(now, path, old)
         mtu = self.mtus[path.local]
@@ -251,23 +263,24 @@ class Opener:
         announced = announced_mss(segment)
         iss = self._syn_cookies.make(now, segment.flow, segment.seq, announced)
         more: tuple[Option, ...] = ()
-        offer = handshake.offered(segment)
-        if settings.mptcp and offer is not None:
-            key = next(self._free_keys(segment.flow, segment.seq), None)
+        found = handshake.find_offer(settings, segment)
+        if found is not None:
+            version, offer = found
+            key = next(self._free_keys(segment.flow, segment.seq, version), None)
             if key is None:
                 self._counters.mp_fallback_token_init += 1
             else:
                 checksum = settings.checksum or bool(offer.flags & CHECKSUM_REQUIRED)
-                more = (handshake.answer_with(key, checksum),)
+                more = (handshake.answer_with(version, key, checksum),)
         mss = min(self.mtus[path.local] - IP_AND_TCP[len(segment.flow)], settings.max_mss)
         listener.cookies_until = now + MAX_AGE
         self._counters.syncookies_sent += 1
         self.answer(answer_syn(now, segment, iss, mss, settings, more))
 
-    def _free_keys(self, flow: bytes, irs: int) -> Iterator[bytes]:
+    def _free_keys(self, flow: bytes, irs: int, version: Version) -> Iterator[bytes]:
         """Yield the keys that a stateless answer may give."""
         for key in self._syn_cookies.keys(flow, irs):
-            if token(key) not in self._connections.by_token:
+            if token(key, version.number) not in self._connections.by_token:
                 yield key
 
     def _on_syn_cookie(
@@ -286,10 +299,8 @@ class Opener:
             return None
         self._counters.syncookies_recv += 1
         self._counters.passive_opens += 1
-        restored = handshake.restore_offer(segment, self._free_keys(segment.flow, irs))
-        key, more = (self._new_key(), ()) if restored is None else (restored[0], (restored[1],))
+        entry, more = self._restore_entry(segment, irs, listener)
         syn = restore_syn(segment, size, more)
-        entry = self._new_entry(listener.settings, listener.listener_id, key)
         connection = entry.connection
         subflow = connection.accept(now, path, iss, self.mtus[path.local], syn)
         subflow.tcp.on_cookie()
@@ -298,6 +309,21 @@ class Opener:
         self._connections.add_subflow(entry, subflow)
         connection.receive(now, subflow, segment)
         return entry
+
+    def _restore_entry(
+        self, segment: Segment, irs: int, listener: Listener
+    ) -> tuple[Entry, tuple[Option, ...]]:
+        """Return the entry of a connection, and what the SYN offered if the ACK has our key."""
+        settings = listener.settings
+        found = handshake.find_echo(settings, segment)
+        if found is not None:
+            version, echo = found
+            key = handshake.echoed_key(echo, self._free_keys(segment.flow, irs, version))
+            if key is not None:
+                entry = self._new_entry(settings, listener.listener_id, key, version)
+                return entry, (version.restore(echo),)
+        version = handshake.served(settings)[0]
+        return self._new_entry(settings, listener.listener_id, self._new_key(version), version), ()
 
     # ---- Fast Open
 
@@ -313,7 +339,8 @@ class Opener:
         return Attempt(known.cookie, known.mss, data)
 
     def on_connected(self, now: Nanos, entry: Entry) -> None:
-        """Remember what became of the option on our SYN (RFC 7413, 4.1.3)."""
+        """Remember what became of the options on our SYN (RFC 8684, 3.1; RFC 7413, 4.1.3)."""
+        self._peers.learn(now, entry.connection)
         subflow = entry.connection.subflows[0]
         attempt = subflow.tcp.fast_open
         if attempt is None:
@@ -368,18 +395,21 @@ class Opener:
             most = self._settings.max_connections
             raise UsageError(f"this host has {most} connections already")
 
-    def _new_key(self) -> bytes:
+    def _new_key(self, version: Version) -> bytes:
         key = self.entropy.octets(KEY_OCTETS)
-        while token(key) in self._connections.by_token:
+        while token(key, version.number) in self._connections.by_token:
             key = self.entropy.octets(KEY_OCTETS)
         return key
 
-    def _new_entry(self, settings: Settings, listener_id: int | None, key: bytes) -> Entry:
+    def _new_entry(
+        self, settings: Settings, listener_id: int | None, key: bytes, version: Version
+    ) -> Entry:
         connection = Connection(
             settings,
             self._counters,
             self.entropy,
             key,
+            version,
             list(self.mtus),
             self._memory,
             initiator=listener_id is None,

@@ -66,6 +66,9 @@ class Settings(ConnectionSettings):
     fast_open_cache: int = 1024
     """Pairs of addresses whose cookies are remembered."""
 
+    peer_version_cache: int = 1024
+    """Peers of which is remembered that version 1 of Multipath TCP is not for them."""
+
     def __post_init__(self) -> None:
         """Check the names."""
         ConnectionSettings.__post_init__(self)

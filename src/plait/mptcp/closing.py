@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp import fallback, outgoing, reinjection
+from plait.mptcp import advertising, fallback, fast_closing, outgoing, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Input, Mode, Phase, State, step
 from plait.tcp.receiver import NEVER
@@ -23,6 +23,7 @@ from plait.wire.mptcp.mp_tcprst import (
     UNSPECIFIED,
     MpTcprst,
 )
+from plait.wire.option import Option
 from plait.wire.segment import Segment
 from plait.wire.seq import wrap64
 
@@ -50,9 +51,9 @@ def _advance(connection: Connection, now: Nanos, given: Input) -> None:
         if not subflow.alive:
             continue
         if subflow.phase is Phase.OPENING:
-            subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+            subflow.tcp.abort(connection.version.reasons(UNSPECIFIED))
         elif subflow.stale:  # what it still holds was delivered elsewhere (RFC 8684, 3.3.3)
-            subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
+            subflow.tcp.abort(connection.version.reasons(TOO_MUCH_OUTSTANDING_DATA))
         else:
             subflow.tcp.close()
         if subflow.tcp.state is TcpState.CLOSED:
@@ -65,7 +66,7 @@ def retire(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Close one subflow in order; what it carries goes elsewhere too."""
     reinjection.reinject_from(connection, subflow)
     if subflow.phase is Phase.OPENING:
-        subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+        subflow.tcp.abort(connection.version.reasons(UNSPECIFIED))
     else:
         subflow.tcp.close()
     if subflow.tcp.state is TcpState.CLOSED:
@@ -83,9 +84,12 @@ def part(connection: Connection, now: Nanos, subflow: Subflow) -> Dss | None:
 def on_linger_over(connection: Connection, now: Nanos) -> None:
     """Reset the subflows whose FINs were not exchanged in time; the stream needs them no more."""
     connection.linger_until = NEVER
+    if connection.state is State.FASTCLOSE_WAIT:
+        fast_closing.on_timeout(connection, now)
+        return
     for subflow in connection.subflows:
         if subflow.alive and subflow.tcp.state is not TcpState.TIME_WAIT:
-            subflow.tcp.abort((MpTcprst(TOO_MUCH_OUTSTANDING_DATA),))
+            subflow.tcp.abort(connection.version.reasons(TOO_MUCH_OUTSTANDING_DATA))
             connection.on_subflow_ended(now, subflow)
 
 
@@ -146,10 +150,7 @@ def _send_data_fin(connection: Connection, now: Nanos) -> None:
 
 def abandon(connection: Connection, now: Nanos) -> None:
     """Give up a peer that answers no more, at the data level or at all."""
-    fastclose(connection)
-    for subflow in connection.subflows:
-        connection.on_subflow_ended(now, subflow)
-    connection.fail(Failure.TIMED_OUT)
+    abort(connection, now, Failure.TIMED_OUT)
 
 
 def follow_tcp(connection: Connection, subflow: Subflow) -> None:
@@ -163,15 +164,28 @@ def follow_tcp(connection: Connection, subflow: Subflow) -> None:
         connection.sender.on_ack(connection.sender.buffer.stop + 1)
 
 
-def fastclose(connection: Connection) -> None:
-    """Abort everything: RST with the peer's key on every subflow (RFC 8684, 3.5)."""
-    options: tuple[MpFastclose | MpTcprst, ...] = ()
+def abort(connection: Connection, now: Nanos, failure: Failure) -> None:
+    """Abort everything: RST on every subflow, with the peer's key if it is one of version 1.
+
+    Version 0 spares one subflow, which tells the key and waits for a RST (RFC 8684, 3.5, option A).
+    """
+    options: tuple[Option, ...] = ()
+    spared: Subflow | None = None
     if connection.mode is Mode.MPTCP and connection.keys.remote:
-        connection.counters.mp_fastclose_tx += 1
-        options = (MpFastclose(connection.keys.remote), MpTcprst(UNSPECIFIED))
-    for subflow in connection.subflows:
-        if subflow.alive:
-            subflow.tcp.abort(options)
+        if connection.version.fastclose_on_reset:
+            connection.counters.mp_fastclose_tx += 1
+            options = (MpFastclose(connection.keys.remote), MpTcprst(UNSPECIFIED))
+        elif connection.confirmed and connection.state is not State.TIME_WAIT:
+            spared = advertising.carrier(connection)
+    rest = [one for one in connection.subflows if one.alive and one is not spared]
+    for subflow in rest:
+        subflow.tcp.abort(options)
+    if spared is not None:
+        fast_closing.begin(connection, now, spared, failure)
+    for subflow in rest:
+        connection.on_subflow_ended(now, subflow)
+    if spared is None:
+        connection.fail(failure)
 
 
 def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
@@ -181,7 +195,7 @@ def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
             connection.counters.mp_fastclose_rx += 1
             for subflow in connection.subflows:
                 if subflow.alive:
-                    subflow.tcp.abort((MpTcprst(UNSPECIFIED),))
+                    subflow.tcp.abort(connection.version.reasons(UNSPECIFIED))
             connection.on_reset(now)
             return True
     return False

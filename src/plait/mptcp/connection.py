@@ -30,9 +30,10 @@ from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
-from plait.mptcp.state import Input, Mode, Phase, State, step
+from plait.mptcp.state import OVER, Input, Mode, Phase, State, step
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
 from plait.mptcp.tuning import Memory, Tuning
+from plait.mptcp.version import Version
 from plait.pathing import path_managers
 from plait.pathing.base import Action, OpenSubflow, View
 from plait.scheduling import schedulers
@@ -92,6 +93,7 @@ class Connection:
         "state",
         "subflows",
         "tuning",
+        "version",
     )
 
     def __init__(
@@ -100,6 +102,7 @@ class Connection:
         counters: Counters,
         entropy: Entropy,
         key: bytes,
+        version: Version,
         local_addresses: Sequence[IpAddress],
         memory: Memory,
         *,
@@ -112,6 +115,7 @@ class Connection:
             counters: Those of the host.
             entropy: That of the host.
             key: Our key, 8 octets, whose token no other connection of the host has.
+            version: The one it speaks, or would.
             local_addresses: Addresses of the host at this time.
             memory: That of the host.
             initiator: This host sends the first SYN.
@@ -119,7 +123,8 @@ class Connection:
         self.settings = settings
         self.counters = counters
         self.entropy = entropy
-        self.keys = Keys(key)
+        self.version = version
+        self.keys = Keys(key, version.number)
         self.initiator = initiator
         self.mode = Mode.MPTCP if settings.mptcp else Mode.TCP
         self.state = State.OPENING
@@ -286,7 +291,7 @@ class Connection:
         if self.mode is Mode.TCP:
             subflow.tcp.receiver.window = self.receiver.told
         elif subflow.first and not self.initiator:
-            handshake.on_repeated_syn(subflow, segment)
+            handshake.on_repeated_syn(self.version, subflow, segment)
 
     def _on_opened(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
         """The TCP handshake of a subflow is complete; look at the MPTCP one."""
@@ -320,7 +325,8 @@ class Connection:
                 self.counters.mp_rst_rx += 1
                 subflow.reset_reason = option.reason
                 subflow.transient = option.transient
-        closing.on_fastclose(self, now, segment)
+        if self.version.fastclose_on_reset:
+            closing.on_fastclose(self, now, segment)
 
     def on_confirmed(self, now: Nanos) -> None:
         """The peer has proved to speak Multipath TCP: further subflows are allowed."""
@@ -354,7 +360,7 @@ class Connection:
             self.fail(subflow.tcp.failure or Failure.ABORTED)
         elif any(other.alive for other in self.subflows):
             self._on_path_closed(now, subflow)
-        elif self.state is State.TIME_WAIT or self.mode is Mode.TCP:
+        elif self.state in OVER or self.mode is Mode.TCP:
             self.state = State.CLOSED
         else:
             self.lonely_until = now + self.settings.no_subflow_timeout
@@ -373,7 +379,7 @@ class Connection:
 
     def fail(self, failure: Failure) -> None:
         """End with an error, unless the stream had ended in order."""
-        if self.state is State.TIME_WAIT:
+        if self.state in (State.TIME_WAIT, State.FASTCLOSE_WAIT):
             self.state = State.CLOSED
         elif self.failure is None:
             self.failure = failure
@@ -388,7 +394,7 @@ class Connection:
     def send_fail(self, subflow: Subflow, fail: MpFail) -> None:
         """Send MP_FAIL on an ACK; this may be the last option the connection sends."""
         self.counters.mp_fail_tx += 1
-        subflow.farewell = fail
+        subflow.leading = fail
 
     # ---- the application
 
@@ -439,10 +445,7 @@ class Connection:
 
     def abort(self, now: Nanos) -> None:
         """End both directions at once."""
-        closing.fastclose(self)
-        for subflow in self.subflows:
-            self.on_subflow_ended(now, subflow)
-        self.fail(Failure.ABORTED)
+        closing.abort(self, now, Failure.ABORTED)
 
     # ---- time and sending
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp.state import Mode, Phase
 from plait.tcp.receiver import NEVER
-from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
+from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -65,7 +65,7 @@ def _drop_joins(connection: Connection) -> None:
     connection.joins.clear()
     for subflow in connection.subflows[1:]:
         if subflow.alive:
-            subflow.tcp.abort((MpTcprst(reason=MPTCP_SPECIFIC),))
+            subflow.tcp.abort(connection.version.reasons(MPTCP_SPECIFIC))
             subflow.phase = Phase.CLOSED
             subflow.join_ack_at = NEVER
             connection.changed.append((subflow, False))
@@ -80,7 +80,8 @@ def fall_back_or_reset(connection: Connection, now: Nanos, subflow: Subflow, rea
 
 
 def reset(connection: Connection, now: Nanos, subflow: Subflow, reason: int) -> None:
-    """Give a subflow up with RST and MP_TCPRST (RFC 8684, 3.6)."""
-    connection.counters.mp_rst_tx += 1
-    subflow.tcp.abort((MpTcprst(reason=reason),))
+    """Give a subflow up with RST, and MP_TCPRST in version 1 (RFC 8684, 3.6)."""
+    options = connection.version.reasons(reason)
+    connection.counters.mp_rst_tx += len(options)
+    subflow.tcp.abort(options)
     connection.on_subflow_ended(now, subflow)

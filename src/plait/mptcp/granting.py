@@ -6,8 +6,9 @@ Waiting for a larger one costs less than many small ones: Nagle's rule, and no s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from plait.congestion.base import MAX_SEGMENT
 from plait.mptcp import handshake, reinjection
 from plait.mptcp.state import Mode
 from plait.scheduling.base import Grant, SubflowView
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos, Octets
 
-MAX_SEGMENT: Final = 65535 - 60 - 60
-"""Payload of a super-segment at most: the IP length field less the longest headers."""
-
 
 def grant(connection: Connection, now: Nanos, limit: int) -> None:
     """Let the scheduler hand out ranges until it waits or there is nothing to send."""
@@ -35,7 +33,7 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if wanted is None:
             break
         start, stop = wanted
-        rooms = [_room(connection, subflow, start, stop) for subflow in carriers]
+        rooms = [_room(connection, now, subflow, start, stop) for subflow in carriers]
         if not any(rooms):
             break  # no scheduler could grant anything
         views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
@@ -56,13 +54,17 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
     reinjection.arm(connection, now)
 
 
-def _room(connection: Connection, subflow: Subflow, start: Octets, stop: Octets) -> Octets:
+def _room(
+    connection: Connection, now: Nanos, subflow: Subflow, start: Octets, stop: Octets
+) -> Octets:
     """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
     sender = subflow.tcp.sender
     mss = sender.mss
     want = stop - start
     in_flight = sender.in_flight()
     room = sender.room(in_flight)
+    if sender.pacer is not None and room:
+        room = min(room, sender.unpaced(now))
     if subflow.tcp.urgent.snd_up > sender.stop:
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
@@ -70,7 +72,7 @@ def _room(connection: Connection, subflow: Subflow, start: Octets, stop: Octets)
         least = _least(subflow) if in_flight else _worthwhile(subflow)
         return _whole(room, mss) if room >= least else 0
     if not connection.settings.nodelay and not connection.sender.fin_queued:
-        return room if _nagle(subflow, want) else want - want % mss
+        return room if _nagle(subflow) else want - want % mss
     return room
 
 
@@ -89,7 +91,8 @@ def _least(subflow: Subflow) -> Octets:
         return _worthwhile(subflow)
     if not sender.recovery.quiet:
         return sender.mss
-    return max(sender.mss, min(_burst(sender.mss), sender.controller.cwnd // 4))
+    burst = _burst(sender.mss) if sender.pacer is None else sender.pacer.quantum()
+    return max(sender.mss, min(burst, sender.controller.cwnd // 4))
 
 
 def _worthwhile(subflow: Subflow) -> Octets:
@@ -101,10 +104,14 @@ def _worthwhile(subflow: Subflow) -> Octets:
     return 1 if subflow.tcp.persist.overriding else min(sender.mss, sender.max_window // 2)
 
 
-def _nagle(subflow: Subflow, want: Octets) -> bool:
-    """Return whether a segment that is not full may leave: it is all there is (RFC 9293, 3.7.4)."""
+def _nagle(subflow: Subflow) -> bool:
+    """Return whether a segment that is not full may leave: no other such one is on its way.
+
+    That is Minshall's form of the rule, as a delayed ACK would else hold up the end of every larger
+    write (RFC 9293, 3.7.4).
+    """
     sender = subflow.tcp.sender
-    return want <= sender.mss and sender.stop <= max(sender.snd_una, 1)
+    return sender.small_stop <= max(sender.snd_una, 1)
 
 
 def _burst(mss: Octets) -> Octets:
@@ -160,7 +167,12 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
     checksum = NO_CHECKSUM
     if connection.checksum:
         checksum = dss_checksum(dsn, ssn, length, pieces)
-    if connection.initiator and subflow.first and ssn == 1 and not connection.confirmed:
+    if ssn == 1 and not connection.confirmed and _repeats_keys(connection, subflow):
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
         run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
+
+
+def _repeats_keys(connection: Connection, subflow: Subflow) -> bool:
+    """Return whether our first data on this subflow carries the keys."""
+    return connection.initiator and subflow.first and connection.version.keys_on_data

@@ -1,26 +1,29 @@
 """MP_CAPABLE: making the first subflow's connection a Multipath TCP one (RFC 8684, 3.1).
 
 The initiator's key travels on the third ACK, and again on the first data, until the peer proves by
-an MPTCP option of its own that it has it: the connection is then *confirmed*.
+an MPTCP option of its own that it has it: the connection is then *confirmed*.  In version 0 it is
+on the SYN as well and not on data (RFC 6824, 3.1), and only a DSS confirms.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from plait.addresses import Path
 from plait.mptcp import early, fallback
 from plait.mptcp.advertising import AddressBook
 from plait.mptcp.mapping import Mapping
+from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.state import Mode
+from plait.mptcp.v0 import V0
+from plait.mptcp.v1 import V1
+from plait.mptcp.version import Echo, Offer, Version
 from plait.tcp.fast_open import Attempt, Grant
 from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
 from plait.wire.mptcp.mp_capable import (
     CHECKSUM_REQUIRED,
-    CRYPTO,
-    DENY_JOIN_ID0,
     EXTENSIBILITY,
     HMAC_SHA256,
     MpCapableAck,
@@ -37,7 +40,8 @@ if TYPE_CHECKING:
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos, Octets
 
-VERSION = 1
+SERVED: Final[dict[str, tuple[Version, ...]]] = {"v1": (V1,), "v0": (V0,), "both": (V1, V0)}
+"""By setting: the versions a host speaks, the preferred one first."""
 
 
 def begin(
@@ -69,7 +73,7 @@ def respond(
     grant: Grant,
 ) -> Subflow:
     """Answer the first SYN as listener."""
-    found = offered(syn)
+    found = offered(connection.version, syn)
     if found is None and connection.mode is Mode.MPTCP:
         connection.mode = Mode.TCP
         connection.fallback_reason = "no MP_CAPABLE in the SYN"
@@ -103,68 +107,105 @@ def on_opening(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     fallback.fall_back(connection, "the SYNs crossed")
 
 
-def offer(connection: Connection) -> MpCapableSyn:
+def offer(connection: Connection) -> Offer:
     """Return the option for our SYN."""
     connection.counters.mp_capable_syn_tx += 1
-    return MpCapableSyn(version=VERSION, flags=_flags(connection.checksum))
+    return connection.version.offer(connection.keys.local, _flags(connection.checksum))
 
 
 def _flags(checksum: bool) -> int:
     return HMAC_SHA256 | (CHECKSUM_REQUIRED if checksum else 0)
 
 
-def offered(segment: Segment) -> MpCapableSyn | None:
-    """Return the offer of a SYN if a version 1 listener can take it.
+def served(settings: ConnectionSettings) -> tuple[Version, ...]:
+    """Return the versions that a host with these settings speaks, the preferred one first."""
+    return SERVED[settings.mptcp_versions]
 
-    A later version is answered with ours.  An option with flag B, or without a crypto algorithm we
-    know, is ignored, and so is a SYN with more than one option for Multipath TCP.
+
+def find_offer(settings: ConnectionSettings, syn: Segment) -> tuple[Version, Offer] | None:
+    """Return what a listener with these settings takes from a SYN, and the version it means."""
+    for version in served(settings) if settings.mptcp else ():
+        found = offered(version, syn)
+        if found is not None:
+            return version, found
+    return None
+
+
+def drops(settings: ConnectionSettings, syn: Segment) -> bool:
+    """Return whether a version of ours wants this SYN to be left unanswered."""
+    found = _only_offer(syn)
+    if found is None or not settings.mptcp:
+        return False
+    return any(version.drops(found) for version in served(settings))
+
+
+def offered(version: Version, segment: Segment) -> Offer | None:
+    """Return the offer of a SYN if a listener of this version can take it.
+
+    An option with flag B, or without a crypto algorithm we know, is ignored, and so is a SYN with
+    more than one option for Multipath TCP.
     """
-    found = [option for option in segment.options if isinstance(option, MpCapableSyn)]
-    if len(found) != 1 or found[0].version < VERSION:
+    found = _only_offer(segment)
+    if found is None or not version.understands(found):
         return None
-    flags = found[0].flags
-    return found[0] if flags & HMAC_SHA256 and not flags & EXTENSIBILITY else None
+    flags = found.flags
+    return found if flags & HMAC_SHA256 and not flags & EXTENSIBILITY else None
 
 
-def on_repeated_syn(subflow: Subflow, segment: Segment) -> None:
+def _only_offer(segment: Segment) -> Offer | None:
+    found = [
+        option for option in segment.options if isinstance(option, MpCapableSyn | MpCapableSynAck)
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def on_repeated_syn(version: Version, subflow: Subflow, segment: Segment) -> None:
     """Answer a SYN without the option in kind: a box drops what carries it (RFC 8684, 3.9.3)."""
-    if segment.flags & (SYN | ACK) == SYN and offered(segment) is None:
+    if segment.flags & (SYN | ACK) == SYN and offered(version, segment) is None:
         keep = [one for one in subflow.tcp.syn_options if isinstance(one, FastOpen)]
         subflow.tcp.syn_options = tuple(keep)
 
 
-def answer(connection: Connection, syn: MpCapableSyn) -> MpCapableSynAck:
+def answer(connection: Connection, syn: Offer) -> MpCapableSynAck:
     """Return the option for our SYN/ACK and settle what the SYN says."""
     connection.counters.mp_capable_syn_rx += 1
     connection.checksum = connection.checksum or bool(syn.flags & CHECKSUM_REQUIRED)
-    connection.join_initial = not syn.flags & DENY_JOIN_ID0
-    return answer_with(connection.keys.local, connection.checksum)
+    connection.join_initial = connection.version.allows_initial(syn.flags)
+    if isinstance(syn, MpCapableSynAck):
+        connection.keys.offered = syn.sender_key
+    return answer_with(connection.version, connection.keys.local, connection.checksum)
 
 
-def answer_with(key: bytes, checksum: bool) -> MpCapableSynAck:
+def answer_with(version: Version, key: bytes, checksum: bool) -> MpCapableSynAck:
     """Return the option of a SYN/ACK that gives this key."""
-    return MpCapableSynAck(version=VERSION, flags=_flags(checksum), sender_key=key)
+    return MpCapableSynAck(version=version.number, flags=_flags(checksum), sender_key=key)
 
 
-def restore_offer(third: Segment, keys: Iterable[bytes]) -> tuple[bytes, MpCapableSyn] | None:
-    """Return which of these keys of ours an ACK echoes, and what the SYN must have offered."""
+def find_echo(settings: ConnectionSettings, third: Segment) -> tuple[Version, Echo] | None:
+    """Return the option of an ACK that has both keys, and its version if it is one of ours."""
     for option in third.options:
         if isinstance(option, MpCapableAck | MpCapableData):
-            for key in keys:
-                if same(option.receiver_key, key):
-                    kept = option.flags & (CHECKSUM_REQUIRED | DENY_JOIN_ID0)
-                    return key, MpCapableSyn(version=VERSION, flags=HMAC_SHA256 | kept)
+            for version in served(settings):
+                if option.version == version.number:
+                    return version, option
     return None
+
+
+def echoed_key(echo: Echo, keys: Iterable[bytes]) -> bytes | None:
+    """Return which of these keys of ours the peer repeats."""
+    return next((key for key in keys if same(echo.receiver_key, key)), None)
 
 
 def on_syn_ack(connection: Connection, segment: Segment) -> None:
     """Take the peer's key from its SYN/ACK, or fall back."""
     for option in segment.options:
-        if isinstance(option, MpCapableSynAck) and _usable(option):
+        if isinstance(option, MpCapableSynAck) and _usable(connection.version, option):
             connection.counters.mp_capable_syn_ack_rx += 1
             connection.keys.learn(option.sender_key)
             connection.checksum = connection.checksum or bool(option.flags & CHECKSUM_REQUIRED)
-            connection.join_initial = not option.flags & DENY_JOIN_ID0
+            connection.join_initial = connection.version.allows_initial(option.flags)
+            if not connection.version.keys_on_data:
+                connection.subflows[0].leading = repeat_keys(connection)
             return
     if connection.subflows[0].tcp.syn_count > connection.settings.mptcp_syn_tries:
         connection.counters.mp_capable_syn_tx_drop += 1
@@ -174,10 +215,10 @@ def on_syn_ack(connection: Connection, segment: Segment) -> None:
     fallback.fall_back(connection, "no MP_CAPABLE in the SYN/ACK")
 
 
-def _usable(option: MpCapableSynAck) -> bool:
+def _usable(version: Version, option: MpCapableSynAck) -> bool:
     return (
-        option.version == VERSION
-        and option.flags & CRYPTO == HMAC_SHA256
+        option.version == version.number
+        and option.flags & version.crypto == HMAC_SHA256
         and not option.flags & EXTENSIBILITY
     )
 
@@ -195,14 +236,19 @@ def on_third_ack(connection: Connection, segment: Segment) -> None:
     fallback.fall_back(connection, "no MP_CAPABLE in the third ACK")
 
 
-def _echoes(connection: Connection, option: MpCapableAck | MpCapableData) -> bool:
-    return option.version == VERSION and option.receiver_key == connection.keys.local
+def _echoes(connection: Connection, option: Echo) -> bool:
+    keys = connection.keys
+    return (
+        option.version == keys.version
+        and option.receiver_key == keys.local
+        and keys.offered in (b"", option.sender_key)
+    )
 
 
 def repeat_keys(connection: Connection) -> MpCapableAck:
     """Return the option of a pure ACK while the peer has not confirmed."""
     return MpCapableAck(
-        version=VERSION,
+        version=connection.keys.version,
         flags=_flags(connection.checksum),
         sender_key=connection.keys.local,
         receiver_key=connection.keys.remote,
@@ -212,7 +258,7 @@ def repeat_keys(connection: Connection) -> MpCapableAck:
 def map_first_data(connection: Connection, length: int, checksum: int) -> MpCapableData:
     """Return the option that carries keys and the first mapping at once."""
     return MpCapableData(
-        version=VERSION,
+        version=connection.keys.version,
         flags=_flags(connection.checksum),
         sender_key=connection.keys.local,
         receiver_key=connection.keys.remote,
@@ -234,8 +280,10 @@ def confirm(connection: Connection, now: Nanos, subflow: Subflow, segment: Segme
     """
     if connection.mode is not Mode.MPTCP:
         return
-    if segment.dss is not None or segment.options:
+    if segment.dss is not None or (segment.options and not connection.version.dss_confirms):
         connection.on_confirmed(now)
+    elif segment.options:
+        return  # an ADD_ADDR may be first, and a DSS is still to come (RFC 6824, 3.1)
     elif segment.length or subflow.tcp.sender.snd_una > 1 + subflow.early_sent:
         connection.counters.mp_capable_data_fallback += 1
         connection.infinite_due = True

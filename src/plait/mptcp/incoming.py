@@ -173,7 +173,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
     """Apply everything but the DSS."""
     for option in segment.options:
         if isinstance(option, MpCapableData):
-            if subflow.first:
+            if subflow.first and connection.version.keys_on_data:
                 _declare(connection, now, subflow, handshake.mapping_of(subflow, option))
         elif isinstance(option, MpFail):
             closing.on_fail(connection, now, subflow)
@@ -270,7 +270,7 @@ def _on_corrupt(
     )
     if not contiguous or not fallback.possible(connection):
         connection.counters.mp_fail_tx += 1
-        subflow.tcp.abort((fail, MpTcprst(MIDDLEBOX_INTERFERENCE)))
+        subflow.tcp.abort((fail, *connection.version.reasons(MIDDLEBOX_INTERFERENCE)))
         connection.on_subflow_ended(now, subflow)
         return
     connection.receiver.fin_at = -1  # nothing the peer said of what follows is trusted

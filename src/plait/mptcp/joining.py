@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.addresses import Path
 from plait.mptcp import fallback
-from plait.mptcp.state import Mode, Phase, State
+from plait.mptcp.state import OVER, Mode, Phase
 from plait.pathing.base import OpenSubflow
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
@@ -35,7 +35,7 @@ def begin(
 
 def refusal(connection: Connection) -> int | None:
     """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
-    if connection.mode is Mode.TCP or connection.state in (State.TIME_WAIT, State.CLOSED):
+    if connection.mode is Mode.TCP or connection.state in OVER:
         return MPTCP_SPECIFIC
     live = [subflow for subflow in connection.subflows if subflow.alive]
     half_open = sum(

@@ -1,4 +1,4 @@
-"""The keys of a connection and what follows from them (RFC 8684, 3.1 and 3.2)."""
+"""The keys of a connection and what follows from them (RFC 8684 and RFC 6824, 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from plait.wire.crypto import add_addr_hmac, idsn, join_hmac, token
 class Keys:
     """Both keys with their tokens and initial data sequence numbers."""
 
+    __slots__ = (
+        "local",
+        "local_idsn",
+        "local_token",
+        "offered",
+        "remote",
+        "remote_idsn",
+        "remote_token",
+        "version",
+    )
+
     def __init__(self, local: bytes, version: int = 1) -> None:
         self.version = version
         self.local = local
@@ -16,6 +27,9 @@ class Keys:
         self.local_idsn = idsn(local, version)
         self.remote = b""
         """Empty until the peer's key is known."""
+
+        self.offered = b""
+        """Key on the peer's SYN in version 0, which the third ACK has to repeat."""
 
         self.remote_token = 0
         self.remote_idsn = 0

@@ -18,7 +18,7 @@ from plait.wire.mptcp.dss import (
     NO_CHECKSUM,
     Dss,
 )
-from plait.wire.mptcp.mp_capable import MpCapableData
+from plait.wire.mptcp.mp_capable import MpCapableAck, MpCapableData
 from plait.wire.segment import ABSENT, ACK, FIN, RST, SYN, Segment
 from plait.wire.seq import wrap64
 
@@ -60,7 +60,7 @@ def _transmit_on(connection: Connection, now: Nanos, subflow: Subflow, limit: in
     scale = 0 if tcp.syn_due else tcp.receiver.scale
     tcp.window = connection.receiver.offer(scale)
     segments = tcp.transmit(now, limit)
-    if subflow.signals or subflow.data_fin_due or subflow.farewell is not None:
+    if subflow.signals or subflow.data_fin_due or subflow.leading is not None:
         _add_signals(connection, now, subflow, segments)
     for segment in segments:
         _complete(connection, subflow, segment)
@@ -87,7 +87,7 @@ def _owes(subflow: Subflow) -> bool:
     return (
         subflow.tcp.busy
         or subflow.data_fin_due
-        or subflow.farewell is not None
+        or subflow.leading is not None
         or len(subflow.signals) > 0
     )
 
@@ -96,11 +96,8 @@ def _add_signals(
     connection: Connection, now: Nanos, subflow: Subflow, segments: list[Segment]
 ) -> None:
     """Add the DATA_FIN and waiting options, each on a pure ACK of its own."""
-    if subflow.farewell is not None:
-        segment = _pure_ack(subflow, now)
-        segment.options = (subflow.farewell,)
-        subflow.farewell = None
-        segments.insert(0, segment)  # what follows is plain TCP already
+    if subflow.leading is not None:
+        _lead(subflow, now, segments)
     if subflow.data_fin_due and subflow.phase is Phase.ACTIVE:
         subflow.data_fin_due = False
         segment = _pure_ack(subflow, now)
@@ -111,6 +108,16 @@ def _add_signals(
         segment = _pure_ack(subflow, now)
         segment.options = subflow.signals.pop(0)
         segments.append(segment)
+
+
+def _lead(subflow: Subflow, now: Nanos, segments: list[Segment]) -> None:
+    """Add the option that goes first: what follows MP_FAIL is plain TCP already."""
+    option, subflow.leading = subflow.leading, None
+    keys = isinstance(option, MpCapableAck)
+    if keys and segments and segments[0].flags == ACK and not segments[0].length:
+        return  # the third ACK is there already and gets the keys
+    segments.insert(0, _pure_ack(subflow, now))
+    segments[0].options = () if option is None else (option,)
 
 
 def _pure_ack(subflow: Subflow, now: Nanos) -> Segment:

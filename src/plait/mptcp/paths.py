@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress, Path
 from plait.mptcp import advertising
-from plait.mptcp.state import Mode, State
+from plait.mptcp.state import OVER, Mode
 from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def view(connection: Connection) -> View:
 
 def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> None:
     """Do what the path manager answered, within the limits."""
-    if connection.mode is Mode.TCP or connection.state in (State.TIME_WAIT, State.CLOSED):
+    if connection.mode is Mode.TCP or connection.state in OVER:
         return
     live = sum(1 for subflow in connection.subflows if subflow.alive) + len(connection.joins)
     for action in actions:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
+from plait.errors import check_name
 from plait.pathing import path_managers
 from plait.scheduling import schedulers
 from plait.tcp.settings import TcpSettings
 from plait.units import SECOND, Nanos
+
+MPTCP_VERSIONS: Final = ("v1", "v0", "both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,6 +20,13 @@ class ConnectionSettings(TcpSettings):
 
     mptcp: bool = True
     """Offer and accept Multipath TCP; otherwise speak plain TCP."""
+
+    mptcp_versions: str = "v1"
+    """Versions to speak: `v1`, `v0` (RFC 6824) or `both`.
+
+    With `both` a listener answers what the SYN offers; an initiator offers version 1 first, and
+    version 0 to peers that took no notice of that (RFC 8684, 3.1).
+    """
 
     checksum: bool = True
     """Ask for DSS checksums: flag A of MP_CAPABLE (RFC 8684, 3.1)."""
@@ -47,5 +58,6 @@ class ConnectionSettings(TcpSettings):
     def __post_init__(self) -> None:
         """Check the names."""
         TcpSettings.__post_init__(self)
+        check_name("mptcp_versions", self.mptcp_versions, MPTCP_VERSIONS)
         schedulers.find(self.scheduler)
         path_managers.find(self.path_manager)

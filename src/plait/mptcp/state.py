@@ -17,7 +17,12 @@ class State(Enum):
     CLOSING = "CLOSING"
     LAST_ACK = "LAST_ACK"
     TIME_WAIT = "TIME_WAIT"
+    FASTCLOSE_WAIT = "FASTCLOSE_WAIT"
     CLOSED = "CLOSED"
+
+
+OVER: Final = (State.TIME_WAIT, State.FASTCLOSE_WAIT, State.CLOSED)
+"""States in which the stream has ended or was given up: no subflow is wanted any more."""
 
 
 class Input(Enum):
@@ -63,4 +68,5 @@ class Phase(Enum):
     OPENING = "SYNs are exchanged"
     PRE_ESTABLISHED = "our MP_JOIN ACK waits to be acknowledged"
     ACTIVE = "carries data"
+    ABORTING = "our MP_FASTCLOSE waits for a RST"
     CLOSED = "ended"

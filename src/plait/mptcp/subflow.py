@@ -28,7 +28,6 @@ class Subflow:
         "data_fin_due",
         "early_received",
         "early_sent",
-        "farewell",
         "first",
         "flow_in",
         "index",
@@ -36,6 +35,7 @@ class Subflow:
         "join_ack_at",
         "join_ack_tries",
         "last_dss",
+        "leading",
         "local_id",
         "local_nonce",
         "mappings",
@@ -103,8 +103,8 @@ class Subflow:
         self.signals: list[tuple[Option, ...]] = []
         """Options that wait for a pure ACK of their own."""
 
-        self.farewell: Option | None = None
-        """An MP_FAIL that is still sent after fall-back."""
+        self.leading: Option | None = None
+        """An option on a pure ACK before all else: MP_FAIL, and in version 0 keys, MP_FASTCLOSE."""
 
         self.signal_budget = SIGNALS_IN_A_ROW
         self.data_fin_due = False

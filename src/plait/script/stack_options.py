@@ -65,6 +65,7 @@ def _twice(value: int) -> int:
 _OPTIONS: Final = (
     ("SOL_SOCKET", Row("SO_REUSEADDR", None)),
     ("SOL_SOCKET", Row("SO_REUSEPORT", None)),
+    ("SOL_SOCKET", Row("SO_OOBINLINE", None)),
     ("SOL_SOCKET", Row("SO_RCVBUF", "receive_buffer", write=_twice)),
     ("SOL_SOCKET", Row("SO_RCVBUFFORCE", "receive_buffer", write=_twice)),
     ("SOL_SOCKET", Row("SO_SNDBUF", "send_buffer", write=_twice)),

@@ -37,6 +37,7 @@ from plait.units import MILLISECOND, Nanos
 _NONBLOCK: Final = 0x800
 _DONTWAIT: Final = 0x40
 _NOSIGNAL: Final = 0x4000
+_URGENT: Final = constant("MSG_OOB")
 _MPTCP: Final = 262
 _FAST_OPEN: Final = constant("MSG_FASTOPEN")
 _SOL_SOCKET: Final = constant("SOL_SOCKET")
@@ -246,14 +247,16 @@ class StackSockets(Sockets):
     def write(self, handle: int, data: bytes, flags: int) -> int:
         """Send, and return how much was taken."""
         sock = self._get(handle)
-        _check_flags(flags)
+        _check_flags(flags & ~_URGENT)
         if sock.error:
             raise _error(_take_error(sock))
         if sock.connection_id is None or sock.shut or sock.gone:
             raise _error(errno.EPIPE)
         if not sock.opened:
             raise self._must_wait(sock, flags)
-        sock.written += self._host.write(self.now(), sock.connection_id, data[sock.written :])
+        sock.written += self._host.write(
+            self.now(), sock.connection_id, data[sock.written :], urgent=bool(flags & _URGENT)
+        )
         sock.starved = sock.written < len(data)
         if sock.starved and (not sock.written or (sock.blocking and not flags & _DONTWAIT)):
             raise self._must_wait(sock, flags)

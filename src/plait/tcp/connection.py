@@ -344,7 +344,7 @@ class TcpConnection:
         if self.ecn.on and segment.flags & ECE:
             self.ecn.on_echo(now, sender)
         if advanced:
-            self.path_mtu.on_progress()
+            self.path_mtu.on_progress(self, now)
         if advanced and sender.fin_queued and ack > sender.fin_position():
             closing.on_fin_acked(self, now)
         return True

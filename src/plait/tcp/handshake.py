@@ -162,6 +162,7 @@ def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
         connection.state = step(connection.state, Input.CLOSE)
     connection.timestamps.last_ack_sent = connection.receiver.rcv_nxt
     connection.keepalive.start(connection, now)
+    connection.path_mtu.start(connection)
 
 
 def announced_mss(syn: Segment) -> Octets:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from plait.congestion.base import CongestionController
 from plait.tcp.frto import Frto, Verdict
+from plait.tcp.mtu_probe import MtuProbe
 from plait.tcp.prr import Prr
 from plait.tcp.rack import Rack
 from plait.tcp.rtt import RttEstimator
@@ -116,6 +117,7 @@ class Recovery:
         self.tail = TailLoss()
         self.undo = Undo()
         self.frto = Frto()
+        self.mtu_probe = MtuProbe()
         self.undone = 0
         """Episodes that turned out to have been for nothing."""
 
@@ -188,9 +190,9 @@ class Recovery:
         if self.timed_out and news.una < self.point:
             self._ask_frto(news)
         if news.advanced and (self.reducing or self.timed_out):
-            self._leave(news.una, news.nxt)
+            self._leave(news.now, news.una, news.nxt)
         lost = self._detect(news)
-        if lost and not self.reducing and not self.timed_out:
+        if lost and not self.reducing and not self.timed_out and not self._is_probe(lost):
             self._enter(news.now, news.una, news.nxt, news.in_flight, sack=news.sack)
         if self.reducing and (news.delivered or not news.sack):
             safe = news.advanced > 0 and not lost
@@ -235,9 +237,14 @@ class Recovery:
         in_flight = self._scoreboard.in_flight(una, nxt)
         recovering = self.reducing or self.timed_out
         lost = self.rack.detect_losses(now, una, mss, recovering=recovering)
-        if lost and not recovering:
+        if lost and not recovering and not self._is_probe(lost):
             self._enter(now, una, nxt, in_flight, sack=True)
             self._reduce(una, nxt, mss, 0, safe=False)
+
+    def _is_probe(self, lost: Octets) -> bool:
+        """Return whether only a probe of the path MTU was lost, whose octets go again at once."""
+        self._forced = self.mtu_probe.explains(lost, self._scoreboard)
+        return self._forced
 
     def _enter(
         self, now: Nanos, una: Octets, nxt: Octets, in_flight: Octets, *, sack: bool
@@ -259,19 +266,26 @@ class Recovery:
     def _reduce(
         self, una: Octets, nxt: Octets, mss: Octets, delivered: Octets, *, safe: bool
     ) -> None:
-        """Let the window follow what is delivered (RFC 9937, 6)."""
+        """Let the window follow what is delivered (RFC 9937, 6), unless it has a model to follow."""
+        if self._controller.samples:
+            return
         in_flight = max(0, self._scoreboard.in_flight(una, nxt) - self.departed)
         ssthresh = self._controller.ssthresh
         count = self._prr.on_ack(delivered, in_flight, ssthresh, mss, safe=safe)
         self._controller.cwnd = in_flight + count
 
-    def _leave(self, una: Octets, nxt: Octets) -> None:
+    def _leave(self, now: Nanos, una: Octets, nxt: Octets) -> None:
         """End the episode once its point is acknowledged; its undo may still come."""
         if una >= self.point:
-            if self.reducing:
-                self._controller.cwnd = self._controller.ssthresh
+            self._end_window(now)
             self._end()
             self.undo.expires = nxt
+
+    def _end_window(self, now: Nanos) -> None:
+        if self._controller.samples:
+            self._controller.on_recovery_end(now)
+        elif self.reducing:
+            self._controller.cwnd = self._controller.ssthresh
 
     def _end(self) -> None:
         self.reducing = False

@@ -64,12 +64,16 @@ class Departure:
     again: bool
     """It was sent before."""
 
+    probe: bool
+    """It is one segment, whatever the segment size."""
+
     def __init__(self, run: Run, start: Octets, stop: Octets, last: bool, again: bool) -> None:
         self.run = run
         self.start = start
         self.stop = stop
         self.last = last
         self.again = again
+        self.probe = False
 
     def pieces(self) -> Pieces:
         """Return the payload of the stretch."""

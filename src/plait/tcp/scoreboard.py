@@ -43,6 +43,9 @@ class Scoreboard:
         self.resent = RangeSet()
         """Sent more than once."""
 
+        self.news: list[Block] | None = None
+        """What was marked as lost and not yet taken note of; None if nobody wants to know."""
+
     def in_flight(self, una: Octets, nxt: Octets) -> Octets:
         """Return the octets that are on the way by our best knowledge (RFC 6675: pipe)."""
         return nxt - una - self.sacked.total - self.lost.total
@@ -80,7 +83,13 @@ class Scoreboard:
 
     def mark_lost(self, start: Octets, stop: Octets) -> Octets:
         """Mark what is not SACKed; return the octets newly marked."""
-        return sum(self.lost.add(low, high) for low, high in self.sacked.holes(start, stop))
+        total = 0
+        for low, high in self.sacked.holes(start, stop):
+            fresh = self.lost.add(low, high)
+            if fresh and self.news is not None:
+                self.news.append((low, high))
+            total += fresh
+        return total
 
     def on_resent(self, start: Octets, stop: Octets) -> None:
         """A range was put on the wire once more."""
@@ -89,6 +98,9 @@ class Scoreboard:
 
     def on_timeout(self, una: Octets, nxt: Octets) -> None:
         """Count everything as lost; forget SACKs, which the peer may renege (RFC 2018, 8)."""
+        if self.news is not None:
+            for low, high in self.sacked.holes(una, nxt):
+                self.news += self.lost.holes(low, high)
         self.sacked.clear()
         self.lost.clear()
         self.lost.add(una, nxt)

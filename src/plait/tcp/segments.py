@@ -26,7 +26,7 @@ def data(connection: TcpConnection, now: Nanos, departure: Departure) -> Segment
     segment.dss = run.dss
     segment.options = run.options
     if length >= connection.sender.mss:
-        if length > connection.sender.mss:
+        if length > connection.sender.mss and not departure.probe:
             segment.segment_size = connection.sender.mss
         connection.path_mtu.full_at = min(connection.path_mtu.full_at, departure.stop)
     return segment

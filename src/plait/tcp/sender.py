@@ -9,9 +9,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from plait.congestion.base import AckSample, CongestionController
+from plait.tcp.pacing import Pacer
+from plait.tcp.receiver import NEVER
 from plait.tcp.recovery import AckNews, Recovery
 from plait.tcp.rtt import RttEstimator
 from plait.tcp.run import Departure, Run
+from plait.tcp.sampling import Sampling
 from plait.tcp.scoreboard import Block, Scoreboard, duplicate_report
 from plait.tcp.settings import TcpSettings
 from plait.tcp.tail_loss import probe_timeout
@@ -31,6 +34,12 @@ class Sender:
         self.rtt = RttEstimator(settings)
         self.scoreboard = Scoreboard()
         self.recovery = Recovery(self.scoreboard, controller, self.rtt, counters)
+        self.sampling: Sampling | None = None
+        self.pacer: Pacer | None = None
+        if controller.samples:
+            self.sampling = Sampling(controller, self.scoreboard, self.rtt)
+        if controller.samples or settings.pacing:
+            self.pacer = Pacer(controller)
         self.snd_una: Octets = 0
         self.snd_nxt: Octets = 0
         self.snd_wnd: Octets = 0
@@ -45,6 +54,9 @@ class Sender:
 
         self.stop: Octets = 1
         """Position after the last octet queued."""
+
+        self.small_stop: Octets = 0
+        """Position after the last segment queued that is not full."""
 
         self.fin_queued = False
         self.runs: list[Run] = []
@@ -73,6 +85,8 @@ class Sender:
 
         self._peak: Octets = 0
         self._round_end: Octets = 0
+        self._unpaced: Octets = NEVER
+        """What pacing lets go now; `NEVER` without."""
 
     def in_flight(self) -> Octets:
         """Return the octets on the way by our best knowledge."""
@@ -91,6 +105,21 @@ class Sender:
             congestion = self._room_to_ask(congestion)
         return max(0, min(congestion - queued, self.snd_una + self.snd_wnd - self.stop))
 
+    def unpaced(self, now: Nanos) -> Octets:
+        """Return how many more octets pacing lets us queue and send now."""
+        if self.pacer is None:
+            return NEVER
+        queued = self.stop - min(self.snd_nxt, self.stop)
+        return max(0, self.pacer.budget(now, self.rtt.srtt) - queued)
+
+    def _starved(self, in_flight: Octets) -> bool:
+        """Return whether windows and pacing let data go, but there was none."""
+        if self.pacer is None or self.pacer.deadline != NEVER or self.stop > self.snd_nxt:
+            return False
+        least = in_flight + self.pacer.quantum()
+        allowed = min(self.controller.cwnd, in_flight + self.snd_una + self.snd_wnd - self.snd_nxt)
+        return least <= allowed and not self.scoreboard.lost.total
+
     def _room_to_ask(self, congestion: Octets) -> Octets:
         """Return how far a probe or F-RTO may go beyond the window with new data."""
         recovery = self.recovery
@@ -102,6 +131,8 @@ class Sender:
         """Add a run behind the last one."""
         self.runs.append(run)
         self.stop = run.stop
+        if (run.stop - run.start) % self.mss:
+            self.small_stop = run.stop
 
     def fin_position(self) -> Octets:
         """Return the position our FIN takes."""
@@ -129,7 +160,12 @@ class Sender:
         before = self.in_flight()
         new_round = self._note_peak(before, ack)
         rtt = 0
+        sampling = self.sampling
+        if sampling is not None and self._starved(before):
+            sampling.delivery.mark_app_limited(before)
         if not blocks and not duplicate and self.recovery.quiet:
+            if sampling is not None:
+                sampling.delivery.on_delivered(self.snd_una, ack)
             sent_at = self.recovery.rack.on_cumulative_ack(now, self.snd_una, ack, echoed_at)
             delivered = self.scoreboard.on_cumulative_ack(self.snd_una, ack)
             rtt = self._advance(now, ack, sent_at, echoed_at, before)
@@ -143,7 +179,11 @@ class Sender:
                 self.recovery.rack.forget_below(ack)
             self.recovery.on_ack(news)
         grows = advanced or self.recovery.rack.reordering_seen  # RFC 3042: no growth by duplicates
-        if delivered and grows and not self.recovery.reducing:
+        if sampling is not None:
+            full = self._peak + self.mss > self.controller.cwnd
+            in_flight = self.in_flight()
+            sampling.on_ack(now, self.snd_una, in_flight, cwnd_limited=full, sack=self.sack)
+        elif delivered and grows and not self.recovery.reducing:
             limited = self._app_limited()
             self.controller.on_ack(
                 AckSample(now, delivered, before, self.rtt.srtt, limited, rtt, new_round)
@@ -168,11 +208,15 @@ class Sender:
             delivered += stop - start
             once = recovery.rack.on_delivered(now, start, stop, echoed_at)
             original |= once and start < recovery.point
+            if self.sampling is not None:
+                self.sampling.delivery.on_delivered(start, stop)
         for start, stop in board.on_sack(blocks, ack, self.snd_nxt):
             delivered += stop - start
             # The timestamp echoes what came at the left edge (RFC 7323, 4.3), not this.
             once = recovery.rack.on_delivered(now, start, stop, -1)
             original |= once and start < recovery.point
+            if self.sampling is not None:
+                self.sampling.delivery.on_delivered(start, stop)
         return AckNews(
             now,
             ack,
@@ -249,6 +293,10 @@ class Sender:
     def next_departure(self, now: Nanos) -> Departure | None:
         """Return the next stretch that the windows let go, and count it as sent."""
         departure: Departure | None = None
+        if self.pacer is not None:
+            self._unpaced = self.pacer.budget(now, self.rtt.srtt)
+            if not self._unpaced:
+                return None
         if self.scoreboard.lost.total:
             departure = self._next_resend(now)
         if departure is None:
@@ -267,7 +315,7 @@ class Sender:
                 return None  # it has left already
             recovery.frto.stop()
         start, stop = self.scoreboard.lost.first
-        allowed = self.controller.cwnd - self.in_flight()
+        allowed = min(self.controller.cwnd - self.in_flight(), self._unpaced)
         forced = recovery.take_forced()
         if allowed < min(self.mss, stop - start):
             if not forced:
@@ -289,7 +337,7 @@ class Sender:
             self._counters.tcp_slow_start_retrans += segments
         elif self.recovery.reducing:
             self._counters.tcp_fast_retrans += segments
-        self._on_sent(now, stop - start)
+        self._on_sent(now, start, stop, again=True)
         return Departure(run, start, stop, last=stop == self.stop, again=True)
 
     def _next_new(self, now: Nanos) -> Departure | None:
@@ -304,8 +352,13 @@ class Sender:
         congestion = self.controller.cwnd - self.in_flight()
         if recovery.asking:
             congestion = self._room_to_ask(congestion)
-        allowed = min(congestion, self.snd_una + self.snd_wnd - start)
+        allowed = min(congestion, self.snd_una + self.snd_wnd - start, self._unpaced)
         stop = min(run.stop, start + allowed)
+        probe = recovery.mtu_probe
+        probing = probe.wanted > 0 and probe.fits(run.stop - start, allowed, self.mss)
+        if probing:
+            stop = start + probe.wanted
+            probe.on_sent(start, stop)
         if stop <= start or (stop < run.stop and stop - start < self.mss and self.outstanding()):
             return None
         self.snd_nxt = stop
@@ -313,8 +366,10 @@ class Sender:
         recovery.rack.on_sent(now, start, stop)
         if recovery.tail.due:
             recovery.tail.on_sent(stop, again=False)
-        self._on_sent(now, stop - start)
-        return Departure(run, start, stop, last=stop == self.stop, again=False)
+        self._on_sent(now, start, stop, again=False)
+        departure = Departure(run, start, stop, last=stop == self.stop, again=False)
+        departure.probe = probing
+        return departure
 
     def _probe(self, now: Nanos) -> Departure | None:
         """Return the last segment once more, since no new data could probe (RFC 8985, 7.3)."""
@@ -351,12 +406,24 @@ class Sender:
         self.fin_again = False
         self.last_sent = now
 
-    def _on_sent(self, now: Nanos, length: Octets) -> None:
+    def _on_sent(self, now: Nanos, start: Octets, stop: Octets, *, again: bool) -> None:
+        length = stop - start
+        if self.pacer is not None:
+            self._pace(now, start, stop, again=again)
         self.sent += length
         self.last_sent = now
         self.recovery.on_sent(length)
         if self.scoreboard.in_flight(self.snd_una, self.snd_nxt) <= length:
             self.timer_base = now
+
+    def _pace(self, now: Nanos, start: Octets, stop: Octets, *, again: bool) -> None:
+        """Note a departure for the samples it may give, and let the next one wait for it."""
+        assert self.pacer is not None
+        if self.sampling is not None:
+            in_flight = self.in_flight()
+            self.sampling.before_departure(now, in_flight - (stop - start))
+            self.sampling.delivery.on_sent(now, start, stop, in_flight, again=again)
+        self.pacer.on_sent(now, stop - start)
 
     def _run_at(self, position: Octets) -> Run:
         return self.runs[bisect_right(self.runs, position, key=_start) - 1]
@@ -366,6 +433,8 @@ class Sender:
         recovery = self.recovery
         if recovery.rack.deadline <= now:
             recovery.on_reordering_timeout(now, self.snd_una, self.snd_nxt, self.mss)
+            if self.sampling is not None:
+                self.sampling.on_losses(now, sack=self.sack)
             return False
         if self._may_probe() and min(self._probe_at(), self.timer_base + self.rtt.rto) <= now:
             recovery.tail.due = True
@@ -399,9 +468,13 @@ class Sender:
         self._counters.tcp_timeouts += 1
         self.back_off(now)
         self.fin_again = False
+        if self.sampling is not None:
+            self.sampling.delivery.on_timeout(list(self.scoreboard.sacked))
         self.recovery.on_timeout(
             now, self.snd_una, self.snd_nxt, self.mss, first=first, sack=self.sack
         )
+        if self.sampling is not None:
+            self.sampling.on_losses(now, sack=self.sack)
 
     def back_off(self, now: Nanos) -> None:
         """Start the timer anew, twice as long until there is a new sample (RFC 6298, 5.5)."""

@@ -11,6 +11,8 @@ from plait.units import MILLISECOND, SECOND, Nanos, Octets
 
 ECN: Final = ("no", "passive", "active")
 
+MTU_PROBING: Final = ("off", "black hole", "always")
+
 MAX_SHIFT: Final = 14
 """Largest window scale (RFC 7323, 2.3)."""
 
@@ -20,6 +22,16 @@ class TcpSettings:
     """Settings of one subflow; times in nanoseconds.  Raises UsageError for unknown names."""
 
     congestion: str = "cubic"
+    pacing: bool = False
+    """Spread what a window lets go over the round trip; controllers that need it are paced always.
+
+    It costs a timer for each millisecond of data, and super-segments of no more than that.
+    """
+
+    mtu_probing: str = "black hole"
+    """Finding the path MTU by larger segments (RFC 4821): `off`, `black hole` (where full segments
+    vanish) or `always`."""
+
     timestamps: bool = True
     sack: bool = True
     window_scaling: bool = True
@@ -80,6 +92,7 @@ class TcpSettings:
         """Check the name and derive `window_scale`."""
         controllers.find(self.congestion)
         check_name("ecn", self.ecn, ECN)
+        check_name("mtu_probing", self.mtu_probing, MTU_PROBING)
         shift = window_scale(self.receive_buffer) if self.window_scaling else -1
         object.__setattr__(self, "window_scale", shift)
 

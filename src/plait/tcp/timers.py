@@ -23,6 +23,8 @@ def next_timeout(connection: TcpConnection) -> Nanos:
         connection.path_mtu.deadline,
     )
     sender = connection.sender
+    if sender.pacer is not None:
+        soonest = min(soonest, sender.pacer.deadline)
     if sender.snd_nxt > sender.snd_una and connection.state is not State.CLOSED:
         soonest = min(soonest, sender.timeout_at())
         if sender.backoff and connection.settings.user_timeout:
@@ -46,6 +48,8 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     if connection.path_mtu.deadline <= now:
         connection.path_mtu.on_deadline(connection)
     sender = connection.sender
+    if sender.pacer is not None and sender.pacer.deadline <= now:
+        sender.pacer.on_deadline()
     if connection.state is State.CLOSED or not sender.outstanding():
         return
     if sender.backoff and connection.user_timed_out(now):

@@ -179,8 +179,8 @@ RECEIVED = {
     "SYN again": (SYN, 0, 0, [SYN | ACK], True),
     "SYN, another ISN": (SYN, 3, 0, [SYN | ACK], True),
     "SYN, older ISN": (SYN, -9, 0, [ACK], True),
-    "ACK of nothing sent": (ACK, 1, 2, [ACK], True),
-    "no flags": (0, 1, 1, [ACK], True),
+    "ACK of nothing sent": (ACK, 1, 2, [RST], True),
+    "no flags": (0, 1, 1, [], True),
 }
 
 

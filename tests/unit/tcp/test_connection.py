@@ -83,8 +83,9 @@ def test_nagles_rule_holds_what_fills_no_segment_while_data_is_unacknowledged() 
     assert payload(peer.script.write(peer.id, DATA[20 : MSS + 30])) == DATA[10 : MSS + 10]
     assert payload(peer.flow.send(ACK)) == DATA[MSS + 10 : MSS + 30]
     peer.flow.send(ACK)
-    assert payload(peer.script.write(peer.id, DATA[: MSS + 5])) == DATA[:MSS]
-    assert payload(peer.script.close(peer.id)) == DATA[MSS : MSS + 5]
+    assert payload(peer.script.write(peer.id, DATA[: MSS + 5])) == DATA[: MSS + 5]
+    assert peer.script.write(peer.id, DATA[:7]) == []
+    assert payload(peer.script.close(peer.id)) == DATA[:7]
 
 
 @pytest.mark.rfc("9293", "3.7.4", "B9293-09")

@@ -7,9 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 from support.script import PLAIN, PORT, UNCHECKED, MpPeer, Script, TcpPeer, payload
+from support.world import NEAR, World
 
-from plait.tcp.path_mtu import BASE, RAISE_AFTER
-from plait.units import SECOND, Octets
+from plait.host.settings import Settings
+from plait.tcp.path_mtu import BASES, CLOSE_ENOUGH, RAISE_AFTER
+from plait.units import SECOND, Nanos, Octets
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import ACK, SYN, Segment
 from plait.wire.tcp_options import Mss, SackPermitted
@@ -137,8 +139,7 @@ def test_full_segments_that_vanish_are_made_smaller() -> None:
     peer = a_peer()
     peer.script.write(peer.id, DATA)
     again = peer.script.wait(20 * SECOND)
-    assert [segment.length for segment in again[:2]] == [MSS, MSS]
-    assert again[-1].length == BASE
+    assert list(dict.fromkeys(segment.length for segment in again)) == [MSS, *BASES]
 
 
 @pytest.mark.rfc("4821", "7.7", "B4821-01")
@@ -161,3 +162,62 @@ def test_a_mapping_survives_the_change_of_size() -> None:
     repeated = {(one.dss.dsn, one.dss.ssn, one.dss.length) for one in again if one.dss is not None}
     assert repeated == mappings
     assert max(sizes(again)) == 400 - 40 - 28
+
+
+# ---- probing
+
+
+def through(world: World, largest: Octets) -> None:
+    """Let only packets up to a size pass from the initiator, and say nothing."""
+
+    def hook(_now: Nanos, segment: Segment) -> list[tuple[Nanos, Segment]]:
+        return [(0, segment)] if segment.length + 40 + 12 <= largest else []
+
+    world.initiator.line.hook = hook
+
+
+def searching(largest: Octets, *, probing: str, octets: Octets = 3_000_000) -> tuple[World, Octets]:
+    """Return a world in which a long stream passed a hop of this MTU, and the MTU it found."""
+    settings = Settings(mptcp=False, mtu_probing=probing)
+    world = World(settings, near=NEAR[:1], whole=False)
+    through(world, largest)
+    world.start(subflows=1)
+    world.initiator.to_send = bytes(octets)
+    world.run(120 * SECOND)
+    assert len(world.listener.received) == octets
+    return world, world.initiator.connection.subflows[0].tcp.path_mtu.mtu
+
+
+@pytest.mark.rfc("4821", "7.3", "B4821-01")
+@pytest.mark.parametrize("largest", [1500, 1492, 1400, 1280])
+@pytest.mark.parametrize("probing", ["black hole", "always"])
+def test_the_largest_size_that_passes_is_found(largest: Octets, probing: str) -> None:
+    world, found = searching(largest, probing=probing)
+    assert largest - CLOSE_ENOUGH <= found <= largest
+    counters = world.initiator.host.counters
+    if largest < 1500:
+        assert counters.tcp_mtup_success + counters.tcp_mtup_fail > 0
+
+
+@pytest.mark.rfc("4821", "7.3", "B4821-01")
+def test_without_probing_the_base_stays() -> None:
+    _, found = searching(1400, probing="off")
+    assert found == BASES[0] + 40
+
+
+@pytest.mark.rfc("4821", "7.6.4", "B4821-01")
+def test_the_loss_of_a_probe_is_no_congestion() -> None:
+    world, _ = searching(1400, probing="always")
+    sender = world.initiator.connection.subflows[0].tcp.sender
+    assert world.initiator.host.counters.tcp_mtup_fail > 0
+    assert world.initiator.host.counters.tcp_sack_recovery == 0
+    assert sender.timeouts == 0
+
+
+@pytest.mark.rfc("4821", "7.3")
+def test_the_peers_segment_size_is_not_exceeded() -> None:
+    peer = TcpPeer(replace(PLAIN, mtu_probing="always"), options=[Mss(1200), SackPermitted()])
+    sent = peer.script.write(peer.id, bytes(200_000))
+    for _ in range(60):
+        sent += peer.flow.send(ACK)
+    assert 1024 < max(sizes(sent)) <= 1200

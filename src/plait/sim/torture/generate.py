@@ -100,12 +100,15 @@ def _settings(draw: Random) -> list[Fault]:
     faults += [Fault(kind="wrap", host=host) for host in both if draw.random() < 0.2]
     faults += [
         _setting(draw.choice(anyone), **{name: False})
-        for name in ("timestamps", "sack", "nodelay")
+        for name in ("timestamps", "sack", "nodelay", "autotuning", "window_scaling")
         if draw.random() < 0.25
     ]
     known: dict[str, tuple[Any, ...]] = {
         "receive_buffer": _BUFFERS,
         "send_buffer": _BUFFERS,
+        "ecn": ("no", "passive", "active"),
+        "mtu_probing": ("off", "black hole", "always"),
+        "max_mss": (1, 536, 1400),
         "congestion": tuple(controllers.names()),
         "scheduler": tuple(schedulers.names()),
         "path_manager": tuple(path_managers.names()),
@@ -135,7 +138,7 @@ def _shapes(draw: Random, paths: int, version: int) -> list[Fault]:
         lambda: {"reorder": draw.choice((0.01, 0.1)), "reorder_ms": draw.choice((1, 5, 50))},
         lambda: {"duplicate": draw.choice((0.01, 0.1, 0.5))},
         lambda: {"corrupt": draw.choice((0.002, 0.02)), "corrupt_header": draw.random() < 0.5},
-        lambda: {"queue": draw.choice(("red", "codel"))},
+        lambda: {"queue": draw.choice(("red", "codel")), "ecn": draw.random() < 0.5},
     )
     faults = []
     for path in range(paths):
@@ -201,6 +204,8 @@ def _box(draw: Random, path: int, version: int) -> Fault:
         "hold-behind-hole": {"direction": ways},
         "drop-unseen-acks": {},
         "drop-unknown-syn": {"reset": True} if draw.random() < 0.3 else {},
+        "pmtu-limit": {"mtu": draw.choice((1280, 1400)), "direction": ways},
+        "pmtu-black-hole": {"mtu": draw.choice((1280, 1400)), "direction": ways},
         "rst-injector": {"after_octets": after, "toward": ways},
     }
     name = draw.choice(list(zoo))
