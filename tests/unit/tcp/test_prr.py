@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.script import PLAIN, TcpPeer
 
 from plait.tcp.prr import Prr
+from plait.tcp.sender import Sender
+from plait.units import MILLISECOND
+from plait.wire.segment import ACK
+from plait.wire.tcp_options import Mss, SackPermitted
 
 MSS = 1000
 
@@ -62,3 +67,36 @@ def test_a_whole_recovery_ack_by_ack() -> None:
     for in_flight, count, sent in TRACE:
         assert prr.on_ack(MSS, in_flight, 10 * MSS, MSS, safe=False) == count
         prr.on_sent(sent)
+
+
+def in_recovery() -> tuple[TcpPeer, Sender]:
+    """Return a peer that has told of the loss of the first of ten segments."""
+    peer = TcpPeer(PLAIN, options=[Mss(MSS), SackPermitted()], rtt=20 * MILLISECOND)
+    peer.script.write(peer.id, bytes(60 * MSS))
+    peer.script.now += 20 * MILLISECOND
+    peer.flow.send(ACK, ack=1, sack=[(1 + MSS, 1 + 4 * MSS)])
+    sender = peer.script.connection(peer.id).subflows[0].tcp.sender
+    assert sender.recovery.reducing
+    return peer, sender
+
+
+@pytest.mark.rfc("9937", "6", "B9937-01")
+def test_recovery_begins_with_what_was_in_flight_before_its_ack() -> None:
+    _, sender = in_recovery()
+    prr = sender.recovery._prr
+    assert prr.recover_fs == 10 * MSS  # nothing SACKed before; the ACK's own three count as well
+    assert prr.prr_delivered == 3 * MSS
+    assert sender.controller.ssthresh == 7 * MSS  # what CUBIC says
+
+
+@pytest.mark.rfc("9937", "6", "B9937-03")
+def test_recovery_ends_with_the_window_of_the_controller() -> None:
+    peer, sender = in_recovery()
+    while sender.recovery.reducing:
+        pipe = sender.in_flight()
+        assert sender.controller.cwnd >= pipe
+        peer.script.now += MILLISECOND
+        peer.flow.send(ACK, ack=min(sender.snd_una + 2 * MSS, sender.snd_nxt))
+    grown = sender.controller.cwnd - sender.controller.ssthresh  # by the last ACK, as any other
+    assert sender.controller.ssthresh == 7 * MSS
+    assert 0 <= grown < MSS
