@@ -110,11 +110,13 @@ def test_add_addr_hmacs_of_linux(capture: dict[str, str], row: dict[str, str]) -
     assert add_addr_hmac(*keys, message[0], address, port).hex() == row["hmac_full"][-16:]
 
 
+@pytest.mark.rfc("8684", "5", "KEY-07")
 @given(one=st.binary(max_size=9), other=st.binary(max_size=9))
 def test_same_is_equality(one: bytes, other: bytes) -> None:
     assert same(one, other) == hmac.compare_digest(one, other) == (one == other)
 
 
+@pytest.mark.rfc("8684", "3.1", "KEY-01")
 @given(seed=st.binary(max_size=40), lengths=st.lists(st.integers(0, 70), max_size=8))
 def test_entropy_does_not_depend_on_how_it_is_drawn(seed: bytes, lengths: list[int]) -> None:
     one, other = Entropy(seed), Entropy(seed)

@@ -234,7 +234,26 @@ LEGAL = {
 }
 
 
-@pytest.mark.parametrize("subtype", sorted(set(range(16)) - {0x2}))
+FORM_ROWS = {
+    0x0: ["F-00"],
+    0x1: ["F-10", "F-11", "F-12"],
+    0x3: ["F-30", "F-31"],
+    0x4: ["F-40"],
+    0x5: ["F-50"],
+    0x6: ["F-60"],
+    0x7: ["F-70"],
+    0x8: ["F-80"],
+    0xF: ["F-f0"],
+}
+
+
+@pytest.mark.parametrize(
+    "subtype",
+    [
+        pytest.param(subtype, marks=pytest.mark.rfc("8684", "3", *FORM_ROWS.get(subtype, ["F-90"])))
+        for subtype in sorted(set(range(16)) - {0x2})
+    ],
+)
 def test_legal_lengths(subtype: int) -> None:
     version = 1 if subtype == 0 else 0
     accepted = {
@@ -248,7 +267,7 @@ def test_legal_lengths(subtype: int) -> None:
     assert accepted == LEGAL.get(subtype, set())
 
 
-@pytest.mark.rfc("8684", "3.3", "M8684-3.3-02")
+@pytest.mark.rfc("8684", "3.3", "M8684-3.3-02", "F-20", "F-21")
 @pytest.mark.parametrize("flags", range(32))
 def test_legal_lengths_of_dss(flags: int) -> None:
     ack = (8 if flags & A8 else 4) if flags & A else 0
