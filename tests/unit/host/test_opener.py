@@ -292,6 +292,7 @@ def test_a_rst_is_heard_even_then() -> None:
 # ---- joins
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-25")
 @pytest.mark.rfc("8684", "5", "M8684-5-01")
 def test_half_open_joins_are_bounded() -> None:
     peer = MpPeer(replace(UNCHECKED, max_half_open_joins=2))

@@ -56,6 +56,7 @@ def peer() -> MpPeer:
 # ---- ADD_ADDR from the peer
 
 
+@pytest.mark.rfc("8684", "3.4", "M8684-3.4-01")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-01")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-12")
 @pytest.mark.parametrize("port", [0, 8080])
@@ -94,6 +95,7 @@ def test_a_repeated_address_is_echoed_again_and_joined_once(peer: MpPeer) -> Non
     assert joins(again) == []
 
 
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-04")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-17")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-19")
 def test_an_id_keeps_its_address_until_it_is_removed(peer: MpPeer) -> None:
@@ -118,6 +120,8 @@ def test_an_address_that_is_no_hosts_is_echoed_and_never_joined(peer: MpPeer, ad
     assert joins(sent) == []
 
 
+@pytest.mark.rfc("8684", "5", "M8684-5-03")
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-05")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-22")
 def test_a_flood_of_addresses_is_bounded(peer: MpPeer) -> None:
     sent: list[Segment] = []
@@ -129,6 +133,7 @@ def test_a_flood_of_addresses_is_bounded(peer: MpPeer) -> None:
     assert peer.script.host.counters.add_addr_drop > 80
 
 
+@pytest.mark.rfc("8684", "3.4", "M8684-3.4-01")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-05")
 def test_an_address_that_joined_by_itself_is_not_joined_back() -> None:
     peer = MpPeer(MESH)
@@ -249,6 +254,7 @@ def joined_from_second(peer: MpPeer) -> Flow:
     return flow
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-01")
 def test_an_address_that_comes_later_is_joined_from(peer: MpPeer) -> None:
     third = ip_address("10.0.3.1")
     peer.script.host.on_local_address(0, third, present=True)

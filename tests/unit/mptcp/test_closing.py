@@ -40,6 +40,7 @@ def acknowledge(peer: MpPeer, position: int, flow: Flow | None = None) -> list[S
 # ---- ours
 
 
+@pytest.mark.rfc("8684", "4", "M8684-4-04")
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-02")
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-04")
 def test_our_data_fin_alone_takes_one_position_and_no_subflow_octet(peer: MpPeer) -> None:
@@ -74,6 +75,7 @@ def test_a_peer_that_never_acknowledges_it_is_given_up(peer: MpPeer) -> None:
     assert not peer.script.host._connections.by_flow
 
 
+@pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-06")
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-07")
 def test_subflows_stay_open_until_all_data_is_acknowledged(peer: MpPeer) -> None:
     peer.script.host.write(0, ID, b"hello")
@@ -251,6 +253,7 @@ def test_release_lets_the_peer_finish_what_nobody_reads(mptcp: bool) -> None:
 # ---- MP_FASTCLOSE
 
 
+@pytest.mark.rfc("8684", "3.5", "M8684-3.5-11")
 @pytest.mark.rfc("8684", "3.5", "M8684-3.5-01")
 @pytest.mark.rfc("8684", "3.5", "M8684-3.5-03")
 def test_an_abort_is_a_rst_with_the_peers_key_on_every_subflow(peer: MpPeer) -> None:

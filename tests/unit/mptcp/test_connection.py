@@ -27,6 +27,7 @@ from plait.wire.tcp_options import WindowScale
 # ---- the shared window
 
 
+@pytest.mark.rfc("6182", "5.3", "M6182-5.3-01")
 @pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-01")
 @pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-03")
 @pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-04")

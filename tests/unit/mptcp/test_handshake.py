@@ -225,6 +225,7 @@ def test_with_data_at_hand_the_third_ack_carries_it() -> None:
     assert isinstance(capable(third)[0], MpCapableData)
 
 
+@pytest.mark.rfc("8684", "4", "M8684-4-04")
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-43")
 def test_data_starts_one_after_the_idsn() -> None:
     peer = MpPeer(passive=False)

@@ -55,6 +55,7 @@ def test_mapped_data_is_acknowledged_on_both_levels(peer: MpPeer) -> None:
     assert peer.script.read(2) == b"hello"
 
 
+@pytest.mark.rfc("6182", "5.1", "M6182-5.1-01")
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-02")
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-09")
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-22")
@@ -97,6 +98,7 @@ def test_unmapped_octets_before_a_mapping_are_skipped_and_come_again(peer: MpPee
     assert peer.script.read(2) == b"bcd"
 
 
+@pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-06")
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-21")
 @pytest.mark.rfc("8684", "3.3.2", "M8684-3.3.2-01")
 def test_the_data_ack_waits_at_a_gap_in_the_stream(peer: MpPeer) -> None:
@@ -308,6 +310,8 @@ def test_a_window_counts_only_with_a_data_ack() -> None:
     assert peer.connection.sender.edge == edge
 
 
+@pytest.mark.rfc("6182", "5.2", "M6182-5.2-01")
+@pytest.mark.rfc("8684", "4", "M8684-4-01")
 @pytest.mark.rfc("8684", "3.3.2", "M8684-3.3.2-07")
 @pytest.mark.rfc("8684", "3.3.2", "M8684-3.3.2-10")
 def test_data_is_kept_until_its_data_ack() -> None:

@@ -73,6 +73,7 @@ def test_a_good_join_is_answered_and_its_third_packet_acknowledged_at_once() -> 
     assert peer.script.read(2) == b"over the second"
 
 
+@pytest.mark.rfc("8684", "3.6", "M8684-3.6-01")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-11")
 @pytest.mark.rfc("8684", "3.8", "M8684-3.8-01")
 def test_an_unknown_token_is_reset() -> None:
@@ -84,6 +85,7 @@ def test_an_unknown_token_is_reset() -> None:
     assert reason(answers) == [MPTCP_SPECIFIC]
 
 
+@pytest.mark.rfc("6182", "2.3", "M6182-2.3-01")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-20")
 @pytest.mark.parametrize("form", ["wrong", "missing"])
 def test_a_third_packet_without_the_proof_is_reset(form: str) -> None:
@@ -99,6 +101,7 @@ def test_a_third_packet_without_the_proof_is_reset(form: str) -> None:
     assert peer.script.read(2) == b"unharmed"
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-27")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-26")
 def test_data_before_the_proof_is_not_taken() -> None:
     peer = MpPeer()
@@ -108,6 +111,7 @@ def test_data_before_the_proof_is_not_taken() -> None:
     assert peer.script.read(2) is None
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-03")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-13")
 def test_each_attempt_has_one_guess_and_its_own_nonce() -> None:
     peer = MpPeer()
@@ -151,6 +155,8 @@ def test_no_join_to_a_connection_that_is_closing() -> None:
     assert reason(answers) == [MPTCP_SPECIFIC]
 
 
+@pytest.mark.rfc("6182", "5.6", "M6182-5.6-01")
+@pytest.mark.rfc("8684", "3.1", "M8684-3.1-10")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-23")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-24")
 def test_the_token_finds_the_connection_whatever_the_port() -> None:
@@ -201,6 +207,7 @@ def test_a_half_open_join_is_given_up_in_silence() -> None:
 # ---- initiator
 
 
+@pytest.mark.rfc("8684", "3.4", "M8684-3.4-02")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-02")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-08")
 @pytest.mark.rfc("8684", "3.9.1", "M8684-3.9.1-01")
@@ -215,6 +222,7 @@ def test_the_join_names_the_token_and_uses_the_ports_of_the_first_subflow() -> N
     assert (flow.path.local, flow.path.local_port) == (PEER, PORT)
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-27")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-15")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-16")
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-17")

@@ -64,6 +64,7 @@ def test_verdict_with_checksums(new: Mapping, verdict: Verdict) -> None:
     assert made.add(mapping(new.ssn, new.length, shift, SUM), 2) is verdict
 
 
+@pytest.mark.rfc("8684", "3.3", "M8684-3.3-04")
 def test_a_repetition_may_grow_by_the_data_fin() -> None:
     made = table(mapping(1, 10, checksum=SUM))
     grown = Mapping(101, 1, 10, 11, SUM + 1)

@@ -77,6 +77,7 @@ def test_what_a_subflow_still_works_on_is_not_sent_again_by_that_timer() -> None
     assert {peer.first.position(one) for one in peer.first.sent if one.length} == {1}
 
 
+@pytest.mark.rfc("6182", "2.1", "M6182-2.1-01")
 @pytest.mark.parametrize("index", [0, 1])
 @pytest.mark.parametrize("back", [False, True], ids=["one way", "both ways"])
 def test_a_transfer_survives_the_loss_of_either_path(index: int, back: bool) -> None:

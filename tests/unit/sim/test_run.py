@@ -198,6 +198,7 @@ def test_octets_hold_all_of_every_packet() -> None:
     assert octets == plain
 
 
+@pytest.mark.rfc("6182", "2.1", "M6182-2.1-01")
 def test_two_paths_carry_more_than_one() -> None:
     shapes = {
         "one": Shape(rate_mbit=8.0, delay_ms=10.0),

@@ -59,6 +59,7 @@ def test_tokens_and_idsns_of_linux(capture: dict[str, str], side: str) -> None:
     assert idsn(key) == int(capture[f"{side}_idsn"], 16)
 
 
+@pytest.mark.rfc("8684", "3.2", "M8684-3.2-12")
 @pytest.mark.rfc("8684", "3.2", "KEY-04")
 @pytest.mark.rfc("6824", "3.2", "M6824-3.2-01")
 @pytest.mark.parametrize("row", VECTORS["joins"], ids=[row["id"] for row in VECTORS["joins"]])

@@ -128,6 +128,7 @@ def test_every_vector_has_a_form() -> None:
     assert FORMS.keys() == OCTETS.keys()
 
 
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-07")
 @pytest.mark.rfc("8684", "3", "M8684-3-01")
 @pytest.mark.rfc("8684", "3.3", "M8684-3.3-01")
 @pytest.mark.rfc("8684", "3.3", "M8684-3.3-08")
