@@ -7,10 +7,13 @@ from typing import Final
 from plait.pathing.base import Action, Advertise, OpenSubflow, PathManager, View, Withdraw
 from plait.pathing.default import Default
 from plait.pathing.full_mesh import FullMesh
+from plait.pathing.ndiffports import NDiffPorts
 from plait.registry import Registry
 
 path_managers: Final[Registry[PathManager]] = Registry(
-    "path manager", "plait.pathing", {Default.name: Default, FullMesh.name: FullMesh}
+    "path manager",
+    "plait.pathing",
+    {Default.name: Default, FullMesh.name: FullMesh, NDiffPorts.name: NDiffPorts},
 )
 
 __all__ = [
@@ -18,6 +21,7 @@ __all__ = [
     "Advertise",
     "Default",
     "FullMesh",
+    "NDiffPorts",
     "OpenSubflow",
     "PathManager",
     "View",

@@ -12,6 +12,7 @@ from plait.pathing import (
     Advertise,
     Default,
     FullMesh,
+    NDiffPorts,
     OpenSubflow,
     View,
     Withdraw,
@@ -111,3 +112,34 @@ def test_default_is_passive() -> None:
     assert manager.on_address_removed(seen, 3) == []
     assert manager.on_local_address(seen, A2, present=True) == []
     assert manager.on_subflow_closed(seen, FIRST, transient=True) == []
+
+
+JOIN = OpenSubflow(A1, B1, 80, 0)
+SECOND = Path(A1, 40001, B1, 80)
+
+PORTS: dict[str, tuple[View, list[Action]]] = {
+    "one subflow": (view(), [JOIN, JOIN, JOIN]),
+    "two of them": (view(paths=(FIRST, SECOND)), [JOIN, JOIN]),
+    "one elsewhere": (view(paths=(FIRST, Path(A2, 40000, B1, 80))), [JOIN, JOIN, JOIN]),
+    "enough": (view(paths=(FIRST, SECOND, SECOND, SECOND)), []),
+    "listener": (view(initiator=False), []),
+    "no joins to the first address": (view(join_initial=False), []),
+    "the first address went": (view(local=(A2,)), []),
+}
+
+
+@pytest.mark.rfc("8684", "3.9.1", "M8684-3.9.1-03")
+@pytest.mark.parametrize(("seen", "actions"), PORTS.values(), ids=PORTS.keys())
+def test_several_ports_once_established(seen: View, actions: list[Action]) -> None:
+    assert NDiffPorts().on_established(seen) == actions
+
+
+@pytest.mark.parametrize("transient", [True, False])
+def test_several_ports_replaces_what_may_work_again(transient: bool) -> None:
+    seen = view(paths=(FIRST, SECOND, SECOND))
+    assert NDiffPorts().on_subflow_closed(seen, SECOND, transient) == [JOIN] * transient
+
+
+def test_several_ports_withdraws_an_address_that_went() -> None:
+    assert NDiffPorts().on_local_address(view(), A1, present=False) == [Withdraw(A1)]
+    assert NDiffPorts().on_local_address(view(), A2, present=True) == []
