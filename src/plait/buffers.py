@@ -95,6 +95,10 @@ class SendBuffer:
             del self._starts[:whole]
             del self._chunks[:whole]
 
+_NO_ENDS: Final[list[Octets]] = []
+_NO_RUNS: Final[list[list[Buffer]]] = []
+"""Shared by all that hold nothing out of order, and never changed."""
+
 
 class Reassembly:
     """Puts octets in order; the copy that came first wins (RFC 8684, 3.3.1).
@@ -114,9 +118,9 @@ class Reassembly:
         self.next = start
         self.buffered = 0
         self.ready: list[Buffer] = []
-        self._starts: list[Octets] = []
-        self._stops: list[Octets] = []
-        self._held: list[list[Buffer]] = []
+        self._starts = _NO_ENDS
+        self._stops = _NO_ENDS
+        self._held = _NO_RUNS
 
     def insert(self, start: Octets, pieces: Pieces, length: Octets) -> Octets:
         """Take a run and return how many of its octets are new."""
@@ -137,6 +141,8 @@ class Reassembly:
 
     def _hold(self, start: Octets, stop: Octets, pieces: Pieces) -> Octets:
         """Keep the parts of the run that are not held yet."""
+        if self._starts is _NO_ENDS:
+            self._starts, self._stops, self._held = [], [], []
         before = self.buffered
         position = start
         while position < stop:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from typing import Final
 
 from plait.units import Octets
+
+_NONE: Final[list[Octets]] = []
+"""Shared by all empty sets, and never changed: an idle connection has several."""
 
 
 class RangeSet:
@@ -17,8 +21,8 @@ class RangeSet:
     """Octets in the set."""
 
     def __init__(self) -> None:
-        self._starts: list[Octets] = []
-        self._stops: list[Octets] = []
+        self._starts = _NONE
+        self._stops = _NONE
         self.total = 0
 
     def __bool__(self) -> bool:
@@ -47,6 +51,8 @@ class RangeSet:
         """Add a range and return how many of its octets are new."""
         if stop <= start:
             return 0
+        if self._starts is _NONE:
+            self._starts, self._stops = [], []
         low = bisect_left(self._stops, start)
         high = bisect_right(self._starts, stop)
         if low == high:
@@ -122,6 +128,5 @@ class RangeSet:
 
     def clear(self) -> None:
         """Empty the set."""
-        self._starts.clear()
-        self._stops.clear()
+        self._starts = self._stops = _NONE
         self.total = 0

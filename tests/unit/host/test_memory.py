@@ -13,7 +13,7 @@ from plait.host.settings import Settings
 from plait.units import MILLISECOND
 
 COUNT = 100
-IDLE = 10_000
+IDLE = 9_000
 WAITING = 2_000
 
 
