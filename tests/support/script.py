@@ -58,6 +58,9 @@ BARE: Final = Settings(timestamps=False, path_manager="default", autotuning=Fals
 UNCHECKED: Final = replace(BARE, checksum=False)
 """And without DSS checksums."""
 
+VERSION_0: Final = replace(UNCHECKED, mptcp_versions="v0")
+"""The same in version 0 (RFC 6824)."""
+
 
 class Flow:
     """The peer's end of one TCP connection with the host.
@@ -289,6 +292,8 @@ class TcpPeer:
 class MpPeer:
     """A Multipath TCP peer of the host: knows both keys and numbers data from its IDSN.
 
+    It speaks version 0 if the host's settings allow no other.
+
     Attributes:
         acked: The Data ACK it sends, as a position.
         dsn: Position of its next octet of data.
@@ -311,7 +316,7 @@ class MpPeer:
         `confirm` is false.
         """
         self.script = script = Script(settings, seed=seed)
-        self.keys = Keys(key)
+        self.keys = Keys(key, 0 if settings.mptcp_versions == "v0" else 1)
         self.checksum = checksum or settings.checksum
         self.flags = flags | (CHECKSUM_REQUIRED if checksum else 0)
         self.dsn: Octets = 1
@@ -319,7 +324,7 @@ class MpPeer:
         if passive:
             script.host.listen(0, PORT)
             self.first = script.flow()
-            (answer,) = self.first.send(SYN, options=[MpCapableSyn(flags=self.flags)])
+            (answer,) = self.first.send(SYN, options=[self.offer()])
             self._learn(answer)
             if confirm:
                 self.first.send(ACK, options=[self.capable_ack()])
@@ -328,7 +333,7 @@ class MpPeer:
             self.id = script.host.connect(0, PEER, PORT)
             (syn,) = script.turn()
             self.first = script.flows[syn.flow]
-            syn_ack = MpCapableSynAck(flags=self.flags, sender_key=key)
+            syn_ack = self.capable_syn_ack()
             (third,) = self.first.send(SYN | ACK, options=[syn_ack])
             self._learn(third)
             if confirm:
@@ -344,9 +349,20 @@ class MpPeer:
         """The host's connection, to be looked at from inside."""
         return self.script.connection(self.id)
 
+    def offer(self) -> MpCapableSyn | MpCapableSynAck:
+        """Return the option of the SYN."""
+        return MpCapableSyn(flags=self.flags) if self.keys.version else self.capable_syn_ack()
+
+    def capable_syn_ack(self) -> MpCapableSynAck:
+        """Return the option of the SYN/ACK."""
+        return MpCapableSynAck(
+            version=self.keys.version, flags=self.flags, sender_key=self.keys.local
+        )
+
     def capable_ack(self) -> MpCapableAck:
         """Return the option of the third ACK."""
         return MpCapableAck(
+            version=self.keys.version,
             flags=self._agreed(),
             sender_key=self.keys.local,
             receiver_key=self.keys.remote,

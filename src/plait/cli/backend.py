@@ -109,7 +109,11 @@ def settings_of(options: NetworkOptions) -> Settings:
     chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if options.checksum is not None:
         chosen["checksum"] = options.checksum == "on"
-    return Settings(mptcp=options.mptcp != "off", **chosen)
+    if options.mptcp == "off":
+        chosen["mptcp"] = False
+    else:
+        chosen["mptcp_versions"] = options.mptcp
+    return Settings(**chosen)
 
 
 def _open_stack(options: NetworkOptions, kept: ExitStack) -> Stack:

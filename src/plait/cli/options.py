@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from plait.errors import UsageError
+from plait.mptcp.settings import MPTCP_VERSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class NetworkOptions:
     scheduler: str | None = None
     cc: str | None = None
     mptcp: str = "v1"
-    """`v1` or `off`."""
+    """`v1`, `v0`, `both` or `off`."""
 
     checksum: str | None = None
     """`on` or `off`."""
@@ -52,6 +53,11 @@ class NetworkOptions:
             (self.pm, "--pm", "the kernel's path manager is set with `ip mptcp`"),
             (self.scheduler, "--scheduler", "set `sysctl net.mptcp.scheduler`"),
             (self.pcap, "--pcap", "record the kernel's packets with tcpdump"),
+            (
+                self.mptcp in {"v0", "both"},
+                f"--mptcp {self.mptcp}",
+                "Linux speaks version 1 of Multipath TCP",
+            ),
         ):
             if given:
                 raise UsageError(f"{option} goes with --via stack only: {instead}")
@@ -78,10 +84,11 @@ _OPTIONS: Final = (
     click.option("--cc", metavar="NAME", help="Congestion control."),
     click.option(
         "--mptcp",
-        type=click.Choice(["v1", "off"]),
+        type=click.Choice([*MPTCP_VERSIONS, "off"]),
         default="v1",
         show_default=True,
-        help="Multipath TCP, or plain TCP.",
+        help="Versions of Multipath TCP, or plain TCP.  With both, a listener answers either, "
+        "and who connects offers v1 first.",
     ),
     click.option(
         "--checksum", type=click.Choice(["on", "off"]), help="Ask for DSS checksums, or do not."

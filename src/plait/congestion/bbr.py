@@ -3,13 +3,13 @@
 BBR sends at the rate that the path delivers and keeps about as much in flight as that rate needs.
 It learns both by experiments: it sends faster to see whether more is delivered, slower to drain the
 queue that this builds, and every few seconds so little that the round trip shows its real length.
-The model is in `bbr_model`; here are the state machine and the window and rate that follow from
-both.  Sections are the draft's; its names are used in lower case.  Marks count as losses.
+The model is in `bbr_model`, its states in `bbr_state`; here is what moves between them, and the
+window and rate that follow.  Sections are the draft's, names too, in lower case.  A mark counts as a
+loss.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import ClassVar, Final
 
 from plait.congestion.base import (
@@ -27,6 +27,7 @@ from plait.congestion.bbr_model import (
     inflight_at_loss,
     is_inflight_too_high,
 )
+from plait.congestion.bbr_state import ACCELERATING, GAINS, PROBE_BW, AckPhase, State
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
 
 PACING_MARGIN_PERCENT: Final = 1
@@ -47,48 +48,6 @@ MAX_RENO_ROUNDS: Final = 63
 
 MIN_PROBE_WAIT: Final = 2 * SECOND
 """Least time between two probes; up to a second more is drawn (5.3.3.8)."""
-
-
-class State(Enum):
-    """States and phases (5.1.1)."""
-
-    STARTUP = 0
-    DRAIN = 1
-    PROBE_BW_DOWN = 2
-    PROBE_BW_CRUISE = 3
-    PROBE_BW_REFILL = 4
-    PROBE_BW_UP = 5
-    PROBE_RTT = 6
-
-
-class AckPhase(Enum):
-    """What the ACKs that come tell of the last probe for bandwidth (5.3.3.9)."""
-
-    INIT = 0
-    REFILLING = 1
-    PROBE_STARTING = 2
-    PROBE_FEEDBACK = 3
-    PROBE_STOPPING = 4
-
-
-GAINS: Final[dict[State, tuple[int, int]]] = {
-    State.STARTUP: (277, 200),
-    State.DRAIN: (50, 200),
-    State.PROBE_BW_DOWN: (90, 200),
-    State.PROBE_BW_CRUISE: (100, 200),
-    State.PROBE_BW_REFILL: (100, 200),
-    State.PROBE_BW_UP: (125, 225),
-    State.PROBE_RTT: (100, 50),
-}
-"""Gains of pacing rate and window in percent (5.6.1)."""
-
-PROBE_BW: Final = (
-    State.PROBE_BW_DOWN,
-    State.PROBE_BW_CRUISE,
-    State.PROBE_BW_REFILL,
-    State.PROBE_BW_UP,
-)
-ACCELERATING: Final = (State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP)
 
 
 class Bbr(CongestionController):
@@ -125,7 +84,7 @@ class Bbr(CongestionController):
 
         self._begun = False
 
-    # ---- events (5.2)
+    # ---- events: section 5.2 of the draft
 
     def on_ack(self, sample: AckSample) -> None:
         """Nothing: `on_rate` is called instead."""
@@ -400,11 +359,7 @@ class Bbr(CongestionController):
     def _check_probe_rtt(self, sample: RateSample) -> None:
         """Enter ProbeRTT when it is due, and leave it again (5.3.4.3)."""
         model = self.model
-        if (
-            self.state is not State.PROBE_RTT
-            and model.probe_rtt_expired
-            and not self.idle_restart
-        ):
+        if self.state is not State.PROBE_RTT and model.probe_rtt_expired and not self.idle_restart:
             self._save_cwnd()
             self.state = State.PROBE_RTT
             self.probe_rtt_done_stamp = 0

@@ -104,9 +104,7 @@ class PathModel:
         self.bw_latest = 0
         self.inflight_latest = 0
 
-    def update_congestion_signals(
-        self, sample: RateSample, cwnd: Octets, *, probing: bool
-    ) -> None:
+    def update_congestion_signals(self, sample: RateSample, cwnd: Octets, *, probing: bool) -> None:
         """Follow rounds and bandwidth; adapt to losses once a round trip (5.5.10.3)."""
         self._update_max_bw(sample)
         if not self.loss_round_start:

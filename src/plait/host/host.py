@@ -26,6 +26,7 @@ from plait.host.thinning import thin
 from plait.host.time_wait import Remains
 from plait.mptcp import closing
 from plait.mptcp.info import ConnectionInfo
+from plait.mptcp.paths import may_join
 from plait.mptcp.state import State
 from plait.mptcp.tuning import Memory
 from plait.tcp.receiver import NEVER
@@ -114,7 +115,7 @@ class Host:
                 self._touch(entry)
             out += segments
             closed = connection.state is State.CLOSED
-            joins = connection.confirmed and connection.joins
+            joins = connection.joins and may_join(connection)
             if closed or connection.state is not state or connection.changed or joins:
                 self._settle(now, entry)
             elif not entry.dirty:
@@ -348,7 +349,7 @@ class Host:
         if connection.parted:
             self._part(now, entry)
         self._connections.forget_ended(connection)
-        if connection.joins and connection.confirmed:
+        if connection.joins and may_join(connection):
             self._opener.open_joins(now, entry)
             self._touch(entry)
         if connection.state is State.CLOSED:

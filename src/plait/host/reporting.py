@@ -27,6 +27,7 @@ from plait.tcp.state import Failure
 
 _REASONS: Final = {
     Failure.REFUSED: LossReason.REFUSED,
+    Failure.UNREACHABLE: LossReason.UNREACHABLE,
     Failure.RESET: LossReason.RESET,
     Failure.TIMED_OUT: LossReason.TIMED_OUT,
     Failure.ABORTED: LossReason.ABORTED,

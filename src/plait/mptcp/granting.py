@@ -64,7 +64,7 @@ def _room(
     in_flight = sender.in_flight()
     room = sender.room(in_flight)
     if sender.pacer is not None and room:
-        room = min(room, sender.unpaced(now))
+        room = min(room, sender.pacer.room(now, sender))
     if subflow.tcp.urgent.snd_up > sender.stop:
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:

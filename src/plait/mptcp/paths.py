@@ -43,6 +43,15 @@ def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> No
             advertising.withdraw(connection, now, action.address)
 
 
+def may_join(connection: Connection) -> bool:
+    """Return whether the subflows that are wanted may be opened.
+
+    In version 0 not before a DSS came (RFC 6824, 3.1), which an initiator's confirmation implies.
+    """
+    proven = connection.initiator or connection.subflows[0].proven
+    return connection.confirmed and (proven or not connection.version.dss_confirms)
+
+
 def on_local_address(connection: Connection, now: Nanos, address: IpAddress, present: bool) -> None:
     """An address of the host came or went."""
     known = connection.local_addresses

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import select
 import subprocess
 import threading
@@ -35,6 +36,8 @@ _READ_OCTETS: Final = 65_536
 _COMMAND_SECONDS: Final = 20
 
 _T = TypeVar("_T")
+
+_VERSION_0: Final = re.compile(r"net\.mptcp\.mptcp_version=0")
 
 _SYSCTLS: Final = {
     "net.mptcp.blackhole_timeout": "0",
@@ -135,6 +138,8 @@ class KernelBackend(Backend):
     def shell(self, command: str) -> None:
         """Run a command line in the namespace; a helper that does not exist is left out."""
         lines = without_missing(command, self._directory)
+        if _VERSION_0.search(lines):
+            raise UnavailableError("Linux speaks version 1 of Multipath TCP only")
         finished = subprocess.run(  # noqa: S603 - scripts are programs
             ["/bin/sh", "-c", lines],
             cwd=self._directory,

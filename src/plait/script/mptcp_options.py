@@ -143,16 +143,24 @@ def _decode_dss(body: bytes) -> tuple[str, Fields] | None:
 
 
 def _encode_add_address(fields: Fields) -> bytes:
-    packed: bytes = fields["address"].packed
-    body = bytes((0x30 | bool(fields.get("echo")), fields["address_id"])) + packed
+    address = fields["address"]
+    echo = bool(fields.get("echo"))
+    low = echo if echo or fields.get("hmac") else address.version  # without either it is version 0
+    packed: bytes = address.packed
+    body = bytes((0x30 | low, fields["address_id"])) + packed
     if fields.get("port"):
         body += struct.pack("!H", fields["port"])
     hmac: bytes = fields.get("hmac") or b""
     return body + hmac
 
 
+def _is_version_0(body: bytes) -> bool:
+    """Return whether an ADD_ADDR tells the IP version and has no HMAC (RFC 6824, 3.4.1)."""
+    return (body[0] & 0xF, len(body)) in {(4, 6), (4, 8), (6, 18), (6, 20)}
+
+
 def _decode_add_address(body: bytes) -> tuple[str, Fields] | None:
-    plain = len(body) if body[0] & 1 else len(body) - 8
+    plain = len(body) if body[0] & 1 or _is_version_0(body) else len(body) - 8
     if plain not in {6, 8, 18, 20}:
         return None
     end = 6 if plain < 18 else 18

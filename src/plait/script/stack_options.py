@@ -132,6 +132,7 @@ _INVISIBLE: Final = (
     "net.ipv4.tcp_pacing_ss_ratio",
     "net.ipv4.tcp_recovery",
     "net.ipv4.tcp_reordering",
+    "net.ipv4.tcp_rfc1337",
     "net.ipv4.tcp_slow_start_after_idle",
     "net.ipv4.tcp_syn_linear_timeouts",
     "net.ipv4.tcp_tso_win_divisor",
@@ -164,6 +165,7 @@ SYSCTLS: Final = {
             "net.ipv4.tcp_invalid_ratelimit", "challenge_gap", lambda text: int(text) * MILLISECOND
         ),
         Row("net.mptcp.checksum_enabled", "checksum", _switch),
+        Row("net.mptcp.mptcp_version", "mptcp_versions", lambda text: f"v{int(text)}"),
         Row("net.mptcp.close_timeout", "no_subflow_timeout", lambda text: int(text) * SECOND),
         Row("net.mptcp.syn_retrans_before_tcp_fallback", "mptcp_syn_tries", lambda t: int(t) + 1),
         *(Row(name, None) for name in _INVISIBLE),

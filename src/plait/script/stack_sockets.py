@@ -276,6 +276,7 @@ class StackSockets(Sockets):
         if sock.blocking or has_cookie(self._host, sock.connection_id):
             return len(data)
         # As on Linux the data is not taken: the application writes it once the connection is open.
+        del self._of_connection[sock.connection_id]
         self._host.abort(self.now(), sock.connection_id)
         sock.connection_id = self._connect(sock, address, port, b"")
         sock.connecting = True

@@ -196,10 +196,10 @@ class TcpConnection:
         self.counters.tcp_abort_on_timeout += 1
         self.fail(Failure.TIMED_OUT)
 
-    def refuse(self) -> None:
-        """The peer answered our SYN with RST."""
+    def refuse(self, failure: Failure = Failure.REFUSED) -> None:
+        """Our SYN was answered by a RST, or by an ICMP error that says why it cannot arrive."""
         self.counters.attempt_fails += 1
-        self.fail(Failure.REFUSED)
+        self.fail(failure)
 
     def reset_by_peer(self) -> None:
         """A RST with the exact sequence number came; it harms nothing once all was exchanged."""

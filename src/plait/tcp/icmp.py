@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.tcp.state import State
+from plait.tcp.state import Failure, State
 from plait.units import Nanos
 from plait.wire.icmp import (
     DESTINATION_UNREACHABLE,
     DESTINATION_UNREACHABLE_V6,
     FRAGMENTATION_NEEDED,
     PACKET_TOO_BIG_V6,
+    PORT_UNREACHABLE,
+    PORT_UNREACHABLE_V6,
+    PROTOCOL_UNREACHABLE,
     IcmpError,
 )
 from plait.wire.seq import unwrap32
@@ -31,7 +34,7 @@ def on_error(connection: TcpConnection, now: Nanos, error: IcmpError) -> bool:
     if is_too_big(error):
         connection.path_mtu.on_too_big(connection, now, error.mtu)
     elif is_unreachable(error) and connection.state is State.SYN_SENT:
-        connection.refuse()
+        connection.refuse(Failure.REFUSED if by_host(error) else Failure.UNREACHABLE)
     return True
 
 
@@ -47,3 +50,10 @@ def is_unreachable(error: IcmpError) -> bool:
     if error.version == 6:
         return error.type == DESTINATION_UNREACHABLE_V6
     return error.type == DESTINATION_UNREACHABLE and error.code != FRAGMENTATION_NEEDED
+
+
+def by_host(error: IcmpError) -> bool:
+    """Return whether the destination itself says that nobody there takes such segments."""
+    if error.version == 6:
+        return error.code == PORT_UNREACHABLE_V6
+    return error.code in (PROTOCOL_UNREACHABLE, PORT_UNREACHABLE)

@@ -6,11 +6,14 @@ the next is due.  Timers of event loops are late; what that costs is made up for
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from plait.congestion.base import MAX_SEGMENT, CongestionController, send_quantum
 from plait.tcp.receiver import NEVER
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
+
+if TYPE_CHECKING:
+    from plait.tcp.sender import Sender
 
 LATENESS: Final = 2 * MILLISECOND
 """Most that a burst may be late without lowering the rate."""
@@ -50,6 +53,11 @@ class Pacer:
         late = min(now - self._next, LATENESS)
         octets = self.quantum() + max(late, 0) * self.rate // SECOND
         return octets - octets % self._controller.mss
+
+    def room(self, now: Nanos, sender: Sender) -> Octets:
+        """Return how many octets may be queued now and leave at once."""
+        queued = sender.stop - min(sender.snd_nxt, sender.stop)
+        return max(0, self.budget(now, sender.rtt.srtt) - queued)
 
     def _rate(self, srtt: Nanos) -> int:
         """Return the controller's rate, or what spreads its window over the round trip."""

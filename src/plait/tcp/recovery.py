@@ -20,6 +20,7 @@ from plait.tcp.rtt import RttEstimator
 from plait.tcp.scoreboard import DUP_THRESH, Block, Scoreboard
 from plait.tcp.tail_loss import TailLoss
 from plait.tcp.undo import Undo
+from plait.tcp.validation import Validation
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 
@@ -116,6 +117,7 @@ class Recovery:
         self.rack = Rack(scoreboard, estimator)
         self.tail = TailLoss()
         self.undo = Undo()
+        self.validation = Validation()
         self.frto = Frto()
         self.mtu_probe = MtuProbe()
         self.undone = 0
@@ -260,13 +262,14 @@ class Recovery:
         self.tail.end()
         self.undo.start(una)
         self._controller.checkpoint()
+        self.validation.before_reduction(in_flight, self._controller)
         self._controller.on_loss(now, in_flight)
         self._prr.start(in_flight)
 
     def _reduce(
         self, una: Octets, nxt: Octets, mss: Octets, delivered: Octets, *, safe: bool
     ) -> None:
-        """Let the window follow what is delivered (RFC 9937, 6), unless it has a model to follow."""
+        """Let the window follow what is delivered (RFC 9937, 6), unless it follows a model."""
         if self._controller.samples:
             return
         in_flight = max(0, self._scoreboard.in_flight(una, nxt) - self.departed)
@@ -282,6 +285,7 @@ class Recovery:
             self.undo.expires = nxt
 
     def _end_window(self, now: Nanos) -> None:
+        """Settle the window with which recovery ends (RFC 9937, 6)."""
         if self._controller.samples:
             self._controller.on_recovery_end(now)
         elif self.reducing:
@@ -298,7 +302,10 @@ class Recovery:
         """A probe made good a loss that nothing else told: reduce once (RFC 8985, 7.4.2)."""
         self._counters.tcp_loss_probe_recovery += 1
         self._controller.checkpoint()
+        self.validation.before_reduction(news.in_flight, self._controller)
         self._controller.on_loss(news.now, news.in_flight)
+        if self._controller.samples:
+            self._controller.on_recovery_end(news.now)
 
     def _is_spurious(self, news: AckNews) -> bool:
         """Return whether the episode turns out to have been for nothing."""
@@ -352,8 +359,10 @@ class Recovery:
     ) -> None:
         """Start over from SND.UNA; only the first of several time-outs reduces `ssthresh`."""
         if first:
+            in_flight = self._scoreboard.in_flight(una, nxt)
             self._controller.checkpoint()
-            self._controller.on_timeout(now, self._scoreboard.in_flight(una, nxt))
+            self.validation.before_reduction(in_flight, self._controller)
+            self._controller.on_timeout(now, in_flight)
             self.undo.start(una)
             if self.reducing or self._scoreboard.sacked.total:
                 self.frto.stop()

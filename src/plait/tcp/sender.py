@@ -26,6 +26,38 @@ from plait.units import Nanos, Octets
 class Sender:
     """SND.UNA, SND.NXT, SND.WND and what belongs to them."""
 
+    __slots__ = (
+        "_counters",
+        "_probe_base",
+        "_unpaced",
+        "backoff",
+        "controller",
+        "fin_again",
+        "fin_queued",
+        "last_sent",
+        "max_window",
+        "mss",
+        "pacer",
+        "recovery",
+        "resent_segments",
+        "rtt",
+        "runs",
+        "sack",
+        "sampling",
+        "scale",
+        "scoreboard",
+        "sent",
+        "small_stop",
+        "snd_nxt",
+        "snd_una",
+        "snd_wl1",
+        "snd_wl2",
+        "snd_wnd",
+        "stop",
+        "timeouts",
+        "timer_base",
+    )
+
     def __init__(
         self, settings: TcpSettings, controller: CongestionController, counters: Counters
     ) -> None:
@@ -83,8 +115,6 @@ class Sender:
         self._probe_base: Nanos = 0
         """When new data was sent or acknowledged last."""
 
-        self._peak: Octets = 0
-        self._round_end: Octets = 0
         self._unpaced: Octets = NEVER
         """What pacing lets go now; `NEVER` without."""
 
@@ -104,21 +134,6 @@ class Sender:
         if self.recovery.asking:
             congestion = self._room_to_ask(congestion)
         return max(0, min(congestion - queued, self.snd_una + self.snd_wnd - self.stop))
-
-    def unpaced(self, now: Nanos) -> Octets:
-        """Return how many more octets pacing lets us queue and send now."""
-        if self.pacer is None:
-            return NEVER
-        queued = self.stop - min(self.snd_nxt, self.stop)
-        return max(0, self.pacer.budget(now, self.rtt.srtt) - queued)
-
-    def _starved(self, in_flight: Octets) -> bool:
-        """Return whether windows and pacing let data go, but there was none."""
-        if self.pacer is None or self.pacer.deadline != NEVER or self.stop > self.snd_nxt:
-            return False
-        least = in_flight + self.pacer.quantum()
-        allowed = min(self.controller.cwnd, in_flight + self.snd_una + self.snd_wnd - self.snd_nxt)
-        return least <= allowed and not self.scoreboard.lost.total
 
     def _room_to_ask(self, congestion: Octets) -> Octets:
         """Return how far a probe or F-RTO may go beyond the window with new data."""
@@ -158,11 +173,11 @@ class Sender:
         if not advanced and not blocks and not duplicate:
             return 0
         before = self.in_flight()
-        new_round = self._note_peak(before, ack)
+        new_round = self.recovery.validation.on_ack(now, before, ack, self)
         rtt = 0
         sampling = self.sampling
-        if sampling is not None and self._starved(before):
-            sampling.delivery.mark_app_limited(before)
+        if sampling is not None:
+            sampling.before_ack(self, before)
         if not blocks and not duplicate and self.recovery.quiet:
             if sampling is not None:
                 sampling.delivery.on_delivered(self.snd_una, ack)
@@ -180,11 +195,9 @@ class Sender:
             self.recovery.on_ack(news)
         grows = advanced or self.recovery.rack.reordering_seen  # RFC 3042: no growth by duplicates
         if sampling is not None:
-            full = self._peak + self.mss > self.controller.cwnd
-            in_flight = self.in_flight()
-            sampling.on_ack(now, self.snd_una, in_flight, cwnd_limited=full, sack=self.sack)
+            sampling.on_ack(now, self, peak=self.recovery.validation.peak)
         elif delivered and grows and not self.recovery.reducing:
-            limited = self._app_limited()
+            limited = self.recovery.validation.app_limited(self.controller)
             self.controller.on_ack(
                 AckSample(now, delivered, before, self.rtt.srtt, limited, rtt, new_round)
             )
@@ -252,22 +265,6 @@ class Sender:
         self.timer_base = now
         self._probe_base = now
         return sample
-
-    def _note_peak(self, in_flight: Octets, ack: Octets) -> bool:
-        """Remember the most that was in flight in a round trip; return whether one begins."""
-        if ack > self._round_end:
-            self._round_end = self.snd_nxt
-            self._peak = in_flight
-            return True
-        self._peak = max(self._peak, in_flight)
-        return False
-
-    def _app_limited(self) -> bool:
-        """Return whether the window went unused (RFC 7661, 4.1: half of it in slow start)."""
-        cwnd = self.controller.cwnd
-        if cwnd < self.controller.ssthresh:
-            return 2 * self._peak < cwnd
-        return self._peak + 2 * self.mss < cwnd
 
     def _release(self, ack: Octets) -> None:
         """Forget the runs that are acknowledged whole."""
@@ -376,16 +373,16 @@ class Sender:
         tail = self.recovery.tail
         tail.due = False
         top = self.snd_nxt
-        if not self.outstanding():
-            return None
-        if self.recovery.reducing:
-            self.recovery.rescued = True
-        else:
+        holes = self.scoreboard.sacked.holes(self.snd_una, top)
+        self.recovery.rescued = self.recovery.reducing
+        if not holes:
+            return None  # all was SACKed: what is missing below, only a time-out can tell
+        if not self.recovery.reducing:
             tail.on_sent(top, again=True)
         if top > self.stop:
             self.fin_again = True
             return None
-        low, high = self.scoreboard.sacked.holes(self.snd_una, top)[-1]
+        low, high = holes[-1]
         run = self._run_at(high - 1)
         low = max(low, run.start, high - self.mss)
         self.recovery.rack.forget(low, high)
@@ -409,21 +406,14 @@ class Sender:
     def _on_sent(self, now: Nanos, start: Octets, stop: Octets, *, again: bool) -> None:
         length = stop - start
         if self.pacer is not None:
-            self._pace(now, start, stop, again=again)
+            self.pacer.on_sent(now, length)
+            if self.sampling is not None:
+                self.sampling.on_departure(now, self, start, stop, again=again)
         self.sent += length
         self.last_sent = now
         self.recovery.on_sent(length)
         if self.scoreboard.in_flight(self.snd_una, self.snd_nxt) <= length:
             self.timer_base = now
-
-    def _pace(self, now: Nanos, start: Octets, stop: Octets, *, again: bool) -> None:
-        """Note a departure for the samples it may give, and let the next one wait for it."""
-        assert self.pacer is not None
-        if self.sampling is not None:
-            in_flight = self.in_flight()
-            self.sampling.before_departure(now, in_flight - (stop - start))
-            self.sampling.delivery.on_sent(now, start, stop, in_flight, again=again)
-        self.pacer.on_sent(now, stop - start)
 
     def _run_at(self, position: Octets) -> Run:
         return self.runs[bisect_right(self.runs, position, key=_start) - 1]
@@ -433,8 +423,6 @@ class Sender:
         recovery = self.recovery
         if recovery.rack.deadline <= now:
             recovery.on_reordering_timeout(now, self.snd_una, self.snd_nxt, self.mss)
-            if self.sampling is not None:
-                self.sampling.on_losses(now, sack=self.sack)
             return False
         if self._may_probe() and min(self._probe_at(), self.timer_base + self.rtt.rto) <= now:
             recovery.tail.due = True
@@ -473,8 +461,6 @@ class Sender:
         self.recovery.on_timeout(
             now, self.snd_una, self.snd_nxt, self.mss, first=first, sack=self.sack
         )
-        if self.sampling is not None:
-            self.sampling.on_losses(now, sack=self.sack)
 
     def back_off(self, now: Nanos) -> None:
         """Start the timer anew, twice as long until there is a new sample (RFC 6298, 5.5)."""

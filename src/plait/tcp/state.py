@@ -42,6 +42,7 @@ class Failure(Enum):
     """Why a TCP connection ended other than by FINs."""
 
     REFUSED = "refused"
+    UNREACHABLE = "unreachable"
     RESET = "reset"
     TIMED_OUT = "timed out"
     ABORTED = "aborted"

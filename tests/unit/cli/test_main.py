@@ -21,6 +21,10 @@ IMPOSSIBLE = {
     "a TUN for the kernel": (f"nc host 1 --via kernel --tun {TUN}", "plait nc: --tun goes with "),
     "a scheduler for the kernel": ("nc a 1 --via kernel --scheduler x", "plait nc: --scheduler"),
     "a path manager for the kernel": ("nc a 1 --via kernel --pm x", "plait nc: --pm goes with "),
+    "version 0 of the kernel": (
+        "nc a 1 --via kernel --mptcp v0",
+        "plait nc: --mptcp v0 goes with ",
+    ),
     "a capture of the kernel": ("nc a 1 --via kernel --pcap x", "plait nc: --pcap goes with "),
     "a report nowhere": ("nc a 1 --via kernel --json /no/x", "plait nc: there is no directory /no"),
     "a report in a directory": ("nc a 1 --via kernel --json /", "plait nc: / is a directory"),

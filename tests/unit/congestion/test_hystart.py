@@ -20,7 +20,7 @@ def feed(hystart: HyStart, *rounds: Nanos) -> bool:
     return over
 
 
-@pytest.mark.rfc("9406", "4.2")
+@pytest.mark.rfc("9406", "4.2", "B9406-01")
 @pytest.mark.parametrize(
     ("before", "after", "slower"),
     [

@@ -231,7 +231,7 @@ def test_an_icmp_error_ends_an_opening_connection_only(flow_of_ours: bool) -> No
     (syn,) = script.turn()
     error = IcmpError(version=4, type=3, code=1, mtu=0, flow=path.flow_out(), seq=syn.seq)
     script.host.on_icmp_error(0, error)
-    assert script.endings() == ([LossReason.REFUSED] if flow_of_ours else [])
+    assert script.endings() == ([LossReason.UNREACHABLE] if flow_of_ours else [])
 
 
 # ---- events

@@ -235,6 +235,10 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"hosts": {"a": {"addresses": {"l": "10.0.0.1"}, "settings": {"scheduler": "x"}}}},
         "hosts.a.settings: unknown scheduler 'x'",
     ),
+    "an unknown version": (
+        {"hosts": {"a": {"addresses": {"l": "10.0.0.1"}, "settings": {"mptcp_versions": "v2"}}}},
+        "hosts.a.settings: unknown mptcp_versions 'v2'",
+    ),
     "a setting of the wrong kind": (
         {"hosts": {"a": {"addresses": {"l": "10.0.0.1"}, "settings": {"mptcp": 1}}}},
         "hosts.a.settings: mptcp: must be bool",

@@ -40,13 +40,22 @@ def test_which_errors_mean_unreachable(version: int, kind: int, code: int, answe
 
 
 @pytest.mark.rfc("9293", "3.9.2.2", "B9293-16")
-@pytest.mark.parametrize("code", [0, 1, 2, 3, 13])
-def test_an_unreachable_peer_is_known_at_once_while_opening(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (0, LossReason.UNREACHABLE),  # network
+        (1, LossReason.UNREACHABLE),  # host
+        (2, LossReason.REFUSED),  # protocol
+        (3, LossReason.REFUSED),  # port
+        (13, LossReason.UNREACHABLE),  # prohibited
+    ],
+)
+def test_an_unreachable_peer_is_known_at_once_while_opening(code: int, reason: LossReason) -> None:
     script = Script(BARE)
     script.host.connect(0, PEER, PORT)
     (syn,) = script.turn()
     script.host.on_icmp_error(0, error_about(syn, 3, code))
-    assert script.endings() == [LossReason.REFUSED]
+    assert script.endings() == [reason]
 
 
 @pytest.mark.rfc("5927", "4.1", "B5927-01")

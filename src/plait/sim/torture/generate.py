@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final
 
-from plait.congestion import controllers
+from plait.congestion import Bbr, Cubic, Reno
 from plait.pathing import path_managers
 from plait.scheduling import schedulers
 from plait.sim.scenario import EventSpec
@@ -48,7 +48,12 @@ def generate(seed: int) -> Case:
         paths=paths,
         addresses=draw.choice((1, 1, 2)),
         talks=talks,
-        faults=(*faults, *_interference(draw, faults, len(paths))),
+        faults=(
+            *faults,
+            *_interference(draw, faults, len(paths)),
+            *_versions(seed),
+            *_pacing(seed),
+        ),
     )
 
 
@@ -109,7 +114,7 @@ def _settings(draw: Random) -> list[Fault]:
         "ecn": ("no", "passive", "active"),
         "mtu_probing": ("off", "black hole", "always"),
         "max_mss": (1, 536, 1400),
-        "congestion": tuple(controllers.names()),
+        "congestion": (Cubic.name, Reno.name),
         "scheduler": tuple(schedulers.names()),
         "path_manager": tuple(path_managers.names()),
     }
@@ -120,6 +125,23 @@ def _settings(draw: Random) -> list[Fault]:
         if draw.random() < 0.4
     ]
     return faults
+
+
+def _versions(seed: int) -> list[Fault]:
+    """Return who speaks version 0 of Multipath TCP; drawn apart, since it came later."""
+    draw = Seed(seed).random("versions")
+    if draw.random() < 0.7:
+        return []
+    either = ("v0", "v0", "both", "v1")
+    return [_setting(host, mptcp_versions=draw.choice(either)) for host in (INITIATOR, LISTENER)]
+
+
+def _pacing(seed: int) -> list[Fault]:
+    """Return who sends by a model of the path, or paces a window; drawn apart like versions."""
+    draw = Seed(seed).random("pacing")
+    paced: tuple[dict[str, Any], ...] = ({"congestion": Bbr.name}, {"pacing": True})
+    anyone = (INITIATOR, LISTENER, "")
+    return [_setting(draw.choice(anyone), **values) for values in paced if draw.random() < 0.2]
 
 
 def _setting(host: str, **values: Any) -> Fault:

@@ -23,6 +23,13 @@ def test_seeds_differ() -> None:
     assert len({repr(generate(seed)) for seed in range(1, 40)}) == 39
 
 
+def test_both_versions_are_drawn() -> None:
+    drawn = [
+        generate(seed).settings(host).get("mptcp_versions") for seed in range(40) for host in "ab"
+    ]
+    assert {"v0", "v1", "both", None} == set(drawn)
+
+
 def test_boxes_of_a_path_stand_in_a_row() -> None:
     boxes = tuple(Fault(kind="box", path=1, name=name) for name in ("transparent", "bleach-ecn"))
     scenario = build(replace(PLAIN, faults=boxes))

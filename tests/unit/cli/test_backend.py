@@ -1,0 +1,33 @@
+"""From options to the settings of the stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from plait.cli.backend import settings_of
+from plait.cli.options import NetworkOptions
+from plait.host.settings import Settings
+
+
+@pytest.mark.parametrize(
+    ("word", "settings"),
+    [
+        ("v1", Settings()),
+        ("v0", Settings(mptcp_versions="v0")),
+        ("both", Settings(mptcp_versions="both")),
+        ("off", Settings(mptcp=False)),
+    ],
+)
+def test_versions_of_multipath_tcp(word: str, settings: Settings) -> None:
+    assert settings_of(NetworkOptions(mptcp=word)) == settings
+
+
+@pytest.mark.parametrize(("word", "on"), [("on", True), ("off", False), (None, True)])
+def test_checksums(word: str | None, on: bool) -> None:
+    assert settings_of(NetworkOptions(checksum=word)).checksum is on
+
+
+def test_names_of_plug_ins() -> None:
+    options = NetworkOptions(pm="default", scheduler="default", cc="reno")
+    expected = Settings(path_manager="default", scheduler="default", congestion="reno")
+    assert settings_of(options) == expected
