@@ -8,12 +8,7 @@ from plait.addresses import IpAddress
 from plait.mptcp.keys import Keys
 from plait.mptcp.version import Echo, Offer, Version
 from plait.wire.mptcp.add_addr import AddAddr
-from plait.wire.mptcp.mp_capable import (
-    CHECKSUM_REQUIRED,
-    EXTENSIBILITY,
-    HMAC_SHA256,
-    MpCapableSynAck,
-)
+from plait.wire.mptcp.mp_capable import EXTENSIBILITY, MpCapableSynAck
 from plait.wire.option import Option
 
 
@@ -52,9 +47,8 @@ class Version0(Version):
         return True
 
     def restore(self, echo: Echo) -> Offer:
-        """Return an offer with the key and the flag that the third ACK repeats."""
-        flags = HMAC_SHA256 | echo.flags & CHECKSUM_REQUIRED
-        return MpCapableSynAck(version=self.number, flags=flags, sender_key=echo.sender_key)
+        """Return an offer with the key; flag A is read from the third ACK itself."""
+        return MpCapableSynAck(version=self.number, sender_key=echo.sender_key)
 
     def reasons(self, reason: int) -> tuple[Option, ...]:
         """Return nothing: MP_TCPRST is of version 1."""

@@ -257,10 +257,9 @@ def test_the_probe_after_one_that_lost_is_short() -> None:
     path.run_to(State.PROBE_BW_REFILL, in_flight=BDP // 2)
     path.run_to(State.PROBE_BW_UP, in_flight=BDP // 2)
     path.round(in_flight=2 * BDP)
-    assert path.bbr.prev_probe_precautionary
-    assert path.bbr.state is State.PROBE_BW_DOWN
+    assert (path.bbr.prev_probe_precautionary, path.bbr.state) == (True, State.PROBE_BW_DOWN)
     path.round(in_flight=BDP // 2)
-    assert path.bbr.state is State.PROBE_BW_REFILL
+    assert (path.bbr.prev_probe_precautionary, path.bbr.state) == (False, State.PROBE_BW_REFILL)
 
 
 # ---- losses outside of probes

@@ -184,7 +184,7 @@ def test_a_host_may_wait_for_more_segments() -> None:
     assert times[1] == pytest.approx(28, abs=2)
 
 
-def test_an_unreachable_host_is_refused_at_once() -> None:
+def test_an_unreachable_host_is_known_at_once() -> None:
     simulation = Simulation(decode(table()))
     router = simulation.world.nodes["r"]
     assert isinstance(router, Router)
@@ -193,7 +193,7 @@ def test_an_unreachable_host_is_refused_at_once() -> None:
     ]
     result = simulation.run()
     assert result["routers"]["r"]["unrouted"] == 1
-    assert result["flows"]["f"]["connections"]["lost"] == {"connection refused": 1}
+    assert result["flows"]["f"]["connections"]["lost"] == {"no route to host": 1}
 
 
 def test_ipv6_works_alike() -> None:
