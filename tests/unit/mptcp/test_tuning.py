@@ -76,6 +76,7 @@ def test_nothing_is_tuned_if_the_operator_says_so() -> None:
     assert world.listener.connection.tuning.send == 200_000
 
 
+@pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-07")
 def test_the_window_never_waits_for_the_buffer_to_grow() -> None:
     """A tuned transfer takes hardly longer than one with full buffers from the start."""
     times = []

@@ -134,6 +134,7 @@ def test_several_ports_once_established(seen: View, actions: list[Action]) -> No
     assert NDiffPorts().on_established(seen) == actions
 
 
+@pytest.mark.rfc("8684", "3.6", "M8684-3.6-02", "M8684-3.6-04", "M8684-3.6-05")
 @pytest.mark.parametrize("transient", [True, False])
 def test_several_ports_replaces_what_may_work_again(transient: bool) -> None:
     seen = view(paths=(FIRST, SECOND, SECOND))
@@ -143,3 +144,24 @@ def test_several_ports_replaces_what_may_work_again(transient: bool) -> None:
 def test_several_ports_withdraws_an_address_that_went() -> None:
     assert NDiffPorts().on_local_address(view(), A1, present=False) == [Withdraw(A1)]
     assert NDiffPorts().on_local_address(view(), A2, present=True) == []
+
+
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-16")
+@pytest.mark.rfc("8684", "3.9.3", "M8684-3.9.3-03")
+def test_full_mesh_does_not_try_again_where_it_failed_unless_it_is_advertised_again() -> None:
+    mesh = FullMesh()
+    mesh.on_established(view(local=(A1,)))
+    (join,) = mesh.on_address_advertised(view(local=(A1,)), B2, 2, 0)
+    assert isinstance(join, OpenSubflow)
+    failed = Path(join.local, 40000, join.remote, join.remote_port)
+    assert mesh.on_subflow_closed(view(local=(A1,)), failed, transient=False) == []
+    assert mesh.on_address_advertised(view(local=(A1,)), B2, 2, 0) == [join]
+
+
+@pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-18")
+def test_full_mesh_joins_a_new_port_of_a_known_address() -> None:
+    mesh = FullMesh()
+    opened = view(local=(A1,), paths=(FIRST, Path(A1, 40000, B2, 80)))
+    mesh.on_established(opened)
+    mesh.on_address_advertised(opened, B2, 2, 0)
+    assert mesh.on_address_advertised(opened, B2, 2, 8080) == [OpenSubflow(A1, B2, 8080, 2)]

@@ -113,7 +113,7 @@ def _settings(draw: Random) -> list[Fault]:
         "send_buffer": _BUFFERS,
         "ecn": ("no", "passive", "active"),
         "mtu_probing": ("off", "black hole", "always"),
-        "max_mss": (1, 536, 1400),
+        "max_mss": (1, 536, 536, 1400, 1400),
         "congestion": (Cubic.name, Reno.name),
         "scheduler": tuple(schedulers.names()),
         "path_manager": tuple(path_managers.names()),

@@ -217,6 +217,7 @@ RESERVED = {
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-17")
 @pytest.mark.rfc("8684", "3.3", "M8684-3.3-03")
 @pytest.mark.rfc("8684", "3.4.1", "M8684-3.4.1-11")
+@pytest.mark.rfc("8684", "3.6", "M8684-3.6-06")
 @pytest.mark.parametrize(("octets", "name"), RESERVED.values(), ids=RESERVED.keys())
 def test_reserved_bits_are_ignored(octets: str, name: str) -> None:
     assert parse_mptcp(bytes.fromhex(octets)) == FORMS[name]
