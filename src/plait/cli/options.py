@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from plait.congestion import controllers
 from plait.errors import UsageError
 from plait.mptcp.settings import MPTCP_VERSIONS
 
@@ -81,7 +82,11 @@ _OPTIONS: Final = (
     ),
     click.option("--pm", metavar="NAME", help="Path manager of the stack."),
     click.option("--scheduler", metavar="NAME", help="Scheduler of the stack."),
-    click.option("--cc", metavar="NAME", help="Congestion control."),
+    click.option(
+        "--cc",
+        metavar="NAME",
+        help=f"Congestion control; the stack has {', '.join(controllers.names())}.",
+    ),
     click.option(
         "--mptcp",
         type=click.Choice([*MPTCP_VERSIONS, "off"]),

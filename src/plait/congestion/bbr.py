@@ -4,8 +4,7 @@ BBR sends at the rate that the path delivers and keeps about as much in flight a
 It learns both by experiments: it sends faster to see whether more is delivered, slower to drain the
 queue that this builds, and every few seconds so little that the round trip shows its real length.
 The model is in `bbr_model`, its states in `bbr_state`; here is what moves between them, and the
-window and rate that follow.  Sections are the draft's, names too, in lower case.  A mark counts as a
-loss.
+window and rate that follow.  Sections and names are the draft's.  A mark counts as a loss.
 """
 
 from __future__ import annotations

@@ -83,6 +83,7 @@ def test_a_window_that_is_not_used_does_not_grow() -> None:
     assert reno.cwnd == 10_000
 
 
+@pytest.mark.rfc("6928", "2", "B6928-01")
 @pytest.mark.parametrize(
     ("mss", "window"), [(536, 5360), (1000, 10_000), (1460, 14_600), (2000, 14_600), (9000, 18_000)]
 )

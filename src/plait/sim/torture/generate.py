@@ -129,7 +129,7 @@ def _settings(draw: Random) -> list[Fault]:
 
 def _versions(seed: int) -> list[Fault]:
     """Return who speaks version 0 of Multipath TCP; drawn apart, since it came later."""
-    draw = Seed(seed).random("versions")
+    draw = Seed(seed).random("version")
     if draw.random() < 0.7:
         return []
     either = ("v0", "v0", "both", "v1")
