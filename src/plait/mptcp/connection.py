@@ -138,7 +138,7 @@ class Connection:
         self.fallback_reason: str | None = None if settings.mptcp else "Multipath TCP is off"
         self.tuning = Tuning(settings, memory)
         self.sender = StreamSender(self.tuning.send)
-        self.receiver = StreamReceiver(self.tuning.receive)
+        self.receiver = StreamReceiver(self.tuning.receive, settings.receive_buffer)
         self.subflows: list[Subflow] = []
         """The first one, live ones and some that ended, in the order they were made."""
 

@@ -16,8 +16,10 @@ MAX_FIELD: Final = 0xFFFF
 class StreamReceiver:
     """RCV.NXT and RCV.WND of the connection; positions count from the peer's IDSN."""
 
-    def __init__(self, capacity: Octets) -> None:
+    def __init__(self, capacity: Octets, most: Octets = 0) -> None:
+        """Begin with a buffer of `capacity` octets, which may grow to `most`."""
         self.capacity = capacity
+        self._most = max(most, capacity)
         self.reassembly = Reassembly(1)
         self.unread: Octets = 0
         """Octets in order that the application has not read."""
@@ -60,13 +62,13 @@ class StreamReceiver:
         """Return the window to be told to the peer, in units of `1 << scale` octets.
 
         Rounding down could move the told edge left (RFC 7323, 2.4), so it is rounded up then.
-        Small segments would make that add up for ever: half a capacity past the true edge it is
+        Small segments would make that add up for ever: half of the most past the true edge it is
         rounded down after all, by less than a unit.
         """
         following = self.reassembly.next
         field = min(self.window() >> scale, MAX_FIELD)
         crept = self.advertised - self._edge
-        if following + (field << scale) < self.advertised and crept <= self.capacity // 2:
+        if following + (field << scale) < self.advertised and crept <= self._most // 2:
             field = min(-(-(self.advertised - following) >> scale), MAX_FIELD)
         return field << scale
 
