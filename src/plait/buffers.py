@@ -95,6 +95,7 @@ class SendBuffer:
             del self._starts[:whole]
             del self._chunks[:whole]
 
+
 _NO_ENDS: Final[list[Octets]] = []
 _NO_RUNS: Final[list[list[Buffer]]] = []
 """Shared by all that hold nothing out of order, and never changed."""

@@ -471,6 +471,16 @@ def resets(segments: Sequence[Segment]) -> list[Segment]:
     return [segment for segment in segments if segment.flags & RST]
 
 
+def found(segments: list[Segment], *kinds: type[Option]) -> list[Option]:
+    """Return the options of these kinds, in order."""
+    return [one for segment in segments for one in segment.options if isinstance(one, kinds)]
+
+
+def syns(segments: list[Segment]) -> list[Segment]:
+    """Return those that open a subflow."""
+    return [segment for segment in segments if segment.flags & SYN]
+
+
 def payload(segments: Sequence[Segment]) -> bytes:
     """Return the payload of segments, joined."""
     return b"".join(bytes(piece) for segment in segments for piece in segment.payload)
