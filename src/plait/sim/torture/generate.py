@@ -7,8 +7,8 @@ from random import Random
 from typing import Any, Final
 
 from plait.congestion import Bbr, Cubic, Reno
-from plait.pathing import path_managers
-from plait.scheduling import schedulers
+from plait.pathing import Default, FullMesh, NDiffPorts
+from plait.scheduling import LowestRtt
 from plait.sim.scenario import EventSpec
 from plait.sim.seed import Seed
 from plait.sim.torture.case import (
@@ -26,6 +26,10 @@ from plait.units import MILLISECOND, SECOND
 _BUFFERS: Final = (700, 2000, 6000, 20_000, 65_535, 200_000, 1 << 20)
 _SIZES: Final = (0, 1, 100, 1500, 20_000, 100_000, 300_000)
 _MTUS: Final = {4: (400, 576, 1280, 1492), 6: (1280, 1400, 1492)}
+
+# By name and not from the registries: plug-ins of a program must not change what a seed means.
+_SCHEDULERS: Final = (LowestRtt.name,)
+_PATH_MANAGERS: Final = (Default.name, FullMesh.name, NDiffPorts.name)
 
 _STRIPPING: Final = ("strip-syn", "strip-syn-ack", "strip-data", "overwrite-options", "strip-late")
 
@@ -115,8 +119,8 @@ def _settings(draw: Random) -> list[Fault]:
         "mtu_probing": ("off", "black hole", "always"),
         "max_mss": (1, 536, 536, 1400, 1400),
         "congestion": (Cubic.name, Reno.name),
-        "scheduler": tuple(schedulers.names()),
-        "path_manager": tuple(path_managers.names()),
+        "scheduler": _SCHEDULERS,
+        "path_manager": _PATH_MANAGERS,
     }
     faults += [
         _setting(host, **{name: draw.choice(values)})
