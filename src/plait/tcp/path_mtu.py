@@ -102,13 +102,14 @@ class PathMtu:
         sender.recovery.mtu_probe.fail()
         if self._claimed:
             self._lower(connection, now, self._claimed)
-        elif sender.stop - sender.snd_una >= sender.mss:
+        else:
             self._suspect(connection, now)
 
     def _suspect(self, connection: TcpConnection, now: Nanos) -> None:
-        """Full segments vanish: take the next size that more paths carry."""
-        at = connection.sender.backoff // BLACK_HOLE_TIMEOUTS - 1
-        if not 0 <= at < len(BASES):
+        """Large segments vanish: take the next size that more paths carry."""
+        sender = connection.sender
+        at = sender.backoff // BLACK_HOLE_TIMEOUTS - 1
+        if not 0 <= at < len(BASES) or sender.stop - sender.snd_una <= BASES[at]:
             return
         base = max(BASES[at] + self._headers, LEAST[self._headers])
         if base < min(self.mtu, connection.path_mss + self._headers):
