@@ -62,10 +62,13 @@ class Tuning:
 
     def on_read(self, connection: Connection, now: Nanos, octets: Octets) -> None:
         """The application read: once a round trip, give it room for twice as much."""
+        most = self._settings.receive_buffer
+        if self.receive >= most:
+            return
         self._copied += octets
         if now - self._round_at < self._round_trip(connection, now):
             return
-        wanted = min(2 * self._copied + HEADROOM, self._settings.receive_buffer)
+        wanted = min(2 * self._copied + HEADROOM, most)
         if wanted > self.receive:
             self.receive += self._memory.take(wanted - self.receive)
             connection.receiver.capacity = self.receive

@@ -142,8 +142,9 @@ class StackBackend(Backend):
         while True:
             while batch := self._host.transmit(self._now):
                 for segment in batch:
-                    leaves = max(self._now, segment.depart)
-                    self.packets.extend((leaves, serialize_packet(one)) for one in split(segment))
+                    self.packets.extend(
+                        (self._now, serialize_packet(one)) for one in split(segment)
+                    )
             events = self._host.take_events()
             self._stack_sockets.deliver(events)
             waiting, self._waiting = self._waiting, []

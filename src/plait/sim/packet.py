@@ -128,10 +128,7 @@ def reparse(packet: Packet) -> Packet:
     """
     if isinstance(packet, Opaque):
         return packet
-    parsed = parse_packet(serialize(packet))
-    if isinstance(parsed, Segment) and isinstance(packet, Segment):
-        parsed.depart = packet.depart
-    return parsed
+    return parse_packet(serialize(packet))
 
 
 def _quote_octets(error: IcmpError) -> Octets:

@@ -237,7 +237,7 @@ class Station(Node):
                 self._dispatch(now, event)
             batch = host.transmit(now, BATCH)
             for segment in batch:
-                self._emit(now, segment)
+                self._emit(segment)
             events = host.take_events()
             if not events and len(batch) < BATCH:
                 break
@@ -255,13 +255,7 @@ class Station(Node):
         self._timer_due = True
         self.owe()
 
-    def _emit(self, now: Nanos, segment: Segment) -> None:
-        if segment.depart > now:
-            self.clock.call_at(segment.depart, self._send_whole, segment)
-        else:
-            self._send_whole(segment)
-
-    def _send_whole(self, segment: Segment) -> None:
+    def _emit(self, segment: Segment) -> None:
         """Cut a super-segment into packets, as there is no offload in the simulation."""
         if 0 < segment.segment_size < segment.length:
             for piece in split(segment):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from plait.units import Nanos, Octets
+from plait.units import Octets
 from plait.wire.mptcp.dss import Dss
 from plait.wire.tcp_options import Option
 
@@ -69,9 +69,6 @@ class Segment:
     segment_size: int
     """Payload octets of each piece of a super-segment; 0 for a plain segment."""
 
-    depart: Nanos
-    """Earliest time to send it; 0 for at once."""
-
     def __init__(
         self,
         flow: bytes,
@@ -97,7 +94,6 @@ class Segment:
         self.options = ()
         self.ecn = 0
         self.segment_size = 0
-        self.depart = 0
 
 
 def piece_of(
@@ -112,5 +108,4 @@ def piece_of(
     piece.dss = whole.dss
     piece.options = whole.options
     piece.ecn = whole.ecn
-    piece.depart = whole.depart
     return piece

@@ -66,14 +66,6 @@ def test_octets_hold_all_of_a_packet(packet: Packet) -> None:
     assert again == packet
 
 
-def test_a_segment_that_waits_for_its_time_still_does_afterwards() -> None:
-    segment = make()
-    segment.depart = 99
-    again = reparse(segment)
-    assert isinstance(again, Segment)
-    assert again.depart == 99
-
-
 def test_addresses() -> None:
     for flow, one, other in ((FLOW, ONE, OTHER), (FLOW6, ONE6, OTHER6)):
         segment = make(flow)
@@ -98,7 +90,7 @@ def test_cross_traffic_is_no_tcp() -> None:
 def test_a_copy_has_every_field_and_is_another() -> None:
     segment = make()
     segment.urgent, segment.sack, segment.options = 1, ((1, 2),), (Mss(3),)
-    segment.segment_size, segment.depart = 50, 60
+    segment.segment_size = 50
     copy = copy_segment(segment)
     assert copy is not segment
     for field in fields(Segment):

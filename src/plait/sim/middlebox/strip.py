@@ -68,7 +68,6 @@ def overwritten(segment: Segment, kind: int, filler: int) -> Segment:
     twin.payload = segment.payload
     twin.length = segment.length
     twin.ecn = segment.ecn
-    twin.depart = segment.depart
     return twin
 
 
