@@ -158,6 +158,28 @@ DATA_BEFORE_THE_KEY: Final = Case(
 """A listener without the initiator's key sent a challenge ACK with a Data ACK made of no IDSN: it
 seemed to go back when the key came (RFC 8684, 3.1)."""
 
+HOLE_THAT_A_BOX_ACKNOWLEDGED: Final = Case(
+    seed=863_103,
+    paths=(path(3.0, 64, 320), path(33.8, 1, 302)),
+    talks=(
+        TalkPlan(
+            start=119_116_544,
+            initiator=PartyPlan(octets=51_812, write=100),
+            listener=PartyPlan(octets=95_792, write=100, close_late=True),
+        ),
+    ),
+    faults=(
+        setting("b", timestamps=False),
+        setting("b", max_mss=1),
+        shape(1, "both", loss_burst=(0.005, 0.3, 0.5, 0.0)),
+        box(0, "coalescer", limit=300, direction="both"),
+        box(1, "fin-injector", after_octets=16602),
+        setting("a", pacing=True),
+    ),
+)
+"""A FIN that a box made up ended both directions of a subflow out of step; what it held was sent
+again elsewhere once, where a coalescer lost the mapping, and never more (RFC 8684, 3.3.6)."""
+
 CASES: Final = {
     "window of a retransmission": pytest.param(
         WINDOW_OF_A_RETRANSMISSION, marks=pytest.mark.rfc("9293", "3.10.7.4")
@@ -170,6 +192,9 @@ CASES: Final = {
     ),
     "DATA_FIN into silence": pytest.param(
         DATA_FIN_INTO_SILENCE, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
+    ),
+    "hole that a box acknowledged": pytest.param(
+        HOLE_THAT_A_BOX_ACKNOWLEDGED, marks=pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-04")
     ),
     "data before the key": pytest.param(DATA_BEFORE_THE_KEY, marks=pytest.mark.rfc("8684", "3.1")),
 }

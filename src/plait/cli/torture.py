@@ -28,8 +28,16 @@ _REPLAYS: Final = 2
 
 _CHUNK: Final = 4
 
+_EXAMPLES: Final = """\b
+Examples:
+  plait torture --seeds 1-5000 --jobs 2
+  plait torture --seeds 84-84 --without 0,2
 
-@click.command("torture", cls=Command)
+Exit status: 0 all seeds passed, 1 one failed, 2 the options make no sense.
+"""
+
+
+@click.command("torture", cls=Command, epilog=_EXAMPLES)
 @click.option("--seeds", default="1-200", show_default=True, metavar="A-B", help="Seeds to run.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes.")
 @click.option(
@@ -46,19 +54,11 @@ _CHUNK: Final = 4
 @click.option("--list", "listing", is_flag=True, help="Show the faults of the seeds, run nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print all verdicts as JSON.")
 def command(seeds: str, jobs: int, without: str, out: Path, *, listing: bool, as_json: bool) -> int:
-    r"""Run the real stack in random worlds and check what must hold in every one.
+    """Run the real stack in random worlds and check what must hold in every one.
 
     Each seed makes a topology with impairments, middleboxes, address changes, applications and
     settings, and replays mutated segments of it to a host alone.  A failing seed is shrunk to
     fewer faults and leaves a report and a capture.
-
-    \b
-    Exit status: 0 all seeds passed, 1 one failed, 2 the options make no sense.
-
-    \b
-    Examples:
-        plait torture --seeds 1-5000 --jobs 2
-        plait torture --seeds 84-84 --without 0,2
     """
     chosen = _parse_seeds(seeds)
     gone = _parse_numbers(without)

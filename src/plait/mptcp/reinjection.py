@@ -58,12 +58,19 @@ def arm(connection: Connection, now: Nanos) -> None:
         connection.data_rto_at = NEVER
     elif connection.data_rto_at == NEVER:
         tries = min(connection.data_tries, MAX_BACKOFF)
-        longest = 0
-        for subflow in connection.subflows:
-            if subflow.can_send:
-                longest = max(longest, subflow.tcp.sender.rtt.backed_off(tries))
-        if longest:
-            connection.data_rto_at = now + longest
+        spans = [
+            subflow.tcp.sender.rtt.backed_off(tries)
+            for subflow in _working(connection)
+            if subflow.can_send
+        ]
+        if spans:
+            connection.data_rto_at = now + max(spans)
+
+
+def _working(connection: Connection) -> list[Subflow]:
+    """Return the subflows whose peer answers, or all that live if there are none."""
+    alive = [subflow for subflow in connection.subflows if subflow.alive]
+    return [subflow for subflow in alive if not subflow.stale] or alive
 
 
 def is_bare(connection: Connection) -> bool:
@@ -99,9 +106,7 @@ def on_data_timeout(connection: Connection) -> None:
     if head >= sender.snd_nxt or sender.reinject:
         return
     stop = sender.snd_nxt
-    for subflow in connection.subflows:
-        if not subflow.alive:
-            continue
+    for subflow in _working(connection):
         for run in subflow.tcp.sender.runs:
             if run.dsn <= head < run.dsn + run.stop - run.start:
                 return

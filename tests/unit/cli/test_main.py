@@ -53,7 +53,9 @@ def test_help_is_status_0(command: str, capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.startswith(f"Usage: plait {command}")
 
 
-@pytest.mark.parametrize("command", ["nc", "perf client", "perf server"])
+@pytest.mark.parametrize(
+    "command", ["nc", "perf client", "perf server", "script", "sim", "torture"]
+)
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     run([*command.split(), "--help"])
     assert f"\n    plait {command} " in capsys.readouterr().out
