@@ -8,6 +8,7 @@ from plait.buffers import Pieces
 from plait.mptcp import advertising, closing, fallback, handshake, joining, reinjection
 from plait.mptcp.mapping import Mapping, Verdict
 from plait.mptcp.state import Mode, Phase
+from plait.tcp import closing as tcp_closing
 from plait.wire.checksum import dss_checksum_ok
 from plait.wire.mptcp.dss import (
     DATA_ACK,
@@ -76,6 +77,10 @@ def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Carry subflow octets and acknowledgments over to the stream, position by position."""
     tcp = subflow.tcp
     length = subflow.collect()
+    if length and connection.receiver.discarding and tcp.sender.fin_acked:
+        tcp_closing.refuse_data(tcp)
+        connection.on_subflow_ended(now, subflow)
+        return
     if length:
         dsn = subflow.consumed + connection.receive_offset
         connection.receiver.insert(dsn, subflow.take(length), length)

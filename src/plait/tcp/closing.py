@@ -9,6 +9,7 @@ from plait.tcp.receiver import NEVER
 from plait.tcp.state import Input, State, step
 from plait.units import Nanos, Octets
 from plait.wire.segment import ACK, FIN, Segment
+from plait.wire.seq import wrap32
 
 if TYPE_CHECKING:
     from plait.tcp.connection import TcpConnection
@@ -26,13 +27,31 @@ def close(connection: TcpConnection) -> None:
     connection.state = step(connection.state, Input.CLOSE)
 
 
-def fin(connection: TcpConnection, now: Nanos) -> Segment:
-    """Return the FIN that is due."""
+def send_fin(connection: TcpConnection, now: Nanos, out: list[Segment]) -> None:
+    """Put the FIN that is due on the last segment if that ends the stream, or behind it.
+
+    Options of the layer above stay as they are: a mapping does not gain a position.
+    """
     sender = connection.sender
-    segment = segments.bare(connection, now, FIN | ACK, sender.fin_position())
+    position = sender.stop
+    last = out[-1] if out else None
+    if last is None or last.dss or last.options or not _ends_at(connection, last, position):
+        out.append(segments.bare(connection, now, FIN | ACK, position))
+    else:
+        last.flags |= FIN
     sender.on_fin_sent(now)
     connection.fin_due = False
-    return segment
+
+
+def _ends_at(connection: TcpConnection, segment: Segment, position: Octets) -> bool:
+    return segment.length > 0 and segment.seq == wrap32(position - segment.length, connection.iss)
+
+
+def refuse_data(connection: TcpConnection) -> None:
+    """Answer data that nobody will read by RST; all that we sent was acknowledged."""
+    connection.counters.tcp_abort_on_data += 1
+    connection.half_open = wrap32(connection.sender.snd_nxt, connection.iss)
+    connection.abort()
 
 
 def on_fin_acked(connection: TcpConnection, now: Nanos) -> None:

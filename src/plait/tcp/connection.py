@@ -137,7 +137,7 @@ class TcpConnection:
 
         self.role = Role.LISTENER
         self.half_open: int | None = None
-        """SEG.ACK of a peer that has an old connection on our path, to be told so by a RST."""
+        """SEG.ACK of what nobody here awaits, such as of an old connection, to be told by a RST."""
 
         self.syn_due = False
         self.fin_due = False
@@ -345,7 +345,7 @@ class TcpConnection:
             self.ecn.on_echo(now, sender)
         if advanced:
             self.path_mtu.on_progress(self, now)
-        if advanced and sender.fin_queued and ack > sender.fin_position():
+        if advanced and sender.fin_acked:
             closing.on_fin_acked(self, now)
         return True
 
@@ -410,7 +410,7 @@ class TcpConnection:
             return []
         out = self._stretches(now, limit)
         if (self.fin_due or self.sender.fin_again) and self._fin_ready() and len(out) < limit:
-            out.append(closing.fin(self, now))
+            closing.send_fin(self, now, out)
         if out or self.receiver.ack_now or self.probe_due:
             self._acknowledge(now, out)
         self.persist.arm(self, now)

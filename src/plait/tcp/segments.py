@@ -54,7 +54,7 @@ def bare(connection: TcpConnection, now: Nanos, flags: int, position: Octets) ->
 
 
 def reset_half_open(connection: TcpConnection, now: Nanos, ack: int) -> Segment:
-    """Return the RST that ends the peer's old connection (RFC 9293, 3.10.7.3)."""
+    """Return the RST that answers a segment nobody awaits (RFC 9293, 3.10.7.1)."""
     connection.half_open = None
     segment = bare(connection, now, RST, 0)
     segment.seq = ack
@@ -67,6 +67,8 @@ def reset(connection: TcpConnection, now: Nanos) -> Segment:
     """Return the RST that is due, with its options."""
     options = connection.reset_due or ()
     connection.reset_due = None
+    if connection.half_open is not None:
+        return reset_half_open(connection, now, connection.half_open)
     segment = bare(connection, now, RST | ACK, connection.sender.snd_nxt)
     segment.sack = ()
     segment.options = options

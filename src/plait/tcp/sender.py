@@ -85,7 +85,7 @@ class Sender:
         """Payload octets of a full segment, all options counted."""
 
         self.stop: Octets = 1
-        """Position after the last octet queued."""
+        """Position after the last octet queued, which our FIN takes."""
 
         self.small_stop: Octets = 0
         """Position after the last segment queued that is not full."""
@@ -149,9 +149,10 @@ class Sender:
         if (run.stop - run.start) % self.mss:
             self.small_stop = run.stop
 
-    def fin_position(self) -> Octets:
-        """Return the position our FIN takes."""
-        return self.stop
+    @property
+    def fin_acked(self) -> bool:
+        """Return whether the peer has all we sent, and our FIN."""
+        return self.fin_queued and self.snd_una > self.stop
 
     def on_ack(
         self,
@@ -390,7 +391,7 @@ class Sender:
 
     def on_fin_sent(self, now: Nanos) -> None:
         """Our FIN left, for the first time or again."""
-        position = self.fin_position()
+        position = self.stop
         if not self.outstanding():
             self.timer_base = now
         if self.snd_nxt > position:

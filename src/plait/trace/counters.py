@@ -117,6 +117,7 @@ class Counters:
     tcp_dsack_old_sent: int = 0
     tcp_dsack_ofo_sent: int = 0
     tcp_dsack_recv: int = 0
+    tcp_abort_on_data: int = 0
     tcp_abort_on_timeout: int = 0
     tcp_time_wait_overflow: int = 0
     tcp_req_q_full_do_cookies: int = 0
@@ -251,6 +252,7 @@ LINUX_NAMES: Final[dict[str, str]] = {
     "tcp_dsack_old_sent": "TCPDSACKOldSent",
     "tcp_dsack_ofo_sent": "TCPDSACKOfoSent",
     "tcp_dsack_recv": "TCPDSACKRecv",
+    "tcp_abort_on_data": "TCPAbortOnData",
     "tcp_abort_on_timeout": "TCPAbortOnTimeout",
     "tcp_time_wait_overflow": "TCPTimeWaitOverflow",
     "tcp_req_q_full_do_cookies": "TCPReqQFullDoCookies",

@@ -234,8 +234,7 @@ def test_closed_before_the_handshake_is_over_all_still_arrives(mptcp: bool, octe
         assert end.empty
 
 
-@pytest.mark.parametrize("mptcp", [True, False])
-def test_release_lets_the_peer_finish_what_nobody_reads(mptcp: bool) -> None:
+def released_while_the_peer_writes(*, mptcp: bool) -> World:
     world = World(Settings(mptcp=mptcp, receive_buffer=50_000))
     world.initiator.to_send = bytes(500_000)
     world.listener.reading = False
@@ -245,6 +244,20 @@ def test_release_lets_the_peer_finish_what_nobody_reads(mptcp: bool) -> None:
     assert world.initiator.to_send or world.initiator.connection.sender.snd_una < 500_001
     world.listener.host.release(world.now, world.listener.connection_id)
     world.run(100 * SECOND)
+    return world
+
+
+@pytest.mark.rfc("9293", "3.6.1", "B9293-14")
+def test_a_peer_of_plain_tcp_learns_that_nobody_reads_any_more() -> None:
+    world = released_while_the_peer_writes(mptcp=False)
+    assert [lost.reason for lost in world.initiator.heard(Lost)] == [LossReason.RESET]
+    assert world.listener.host.counters.tcp_abort_on_data == 1
+    for end in world.ends:
+        assert end.empty
+
+
+def test_release_lets_the_peer_finish_what_nobody_reads() -> None:
+    world = released_while_the_peer_writes(mptcp=True)
     for end in world.ends:
         assert len(end.heard(Closed)) == 1
         assert end.empty
