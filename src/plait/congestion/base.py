@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -190,6 +191,12 @@ class CongestionController:
 
         self._cwnd_before: Octets = self.cwnd
         self._ssthresh_before: Octets = INFINITE
+
+    def couple(self, others: Iterable[CongestionController]) -> None:
+        """Know the controllers of the connection's other subflows; called once, at the start."""
+
+    def leave(self) -> None:
+        """The subflow ended, or another controller takes its place."""
 
     def on_mss(self, mss: Octets) -> None:
         """The handshake or path MTU discovery changed the segment size."""

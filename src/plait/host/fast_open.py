@@ -11,6 +11,7 @@ import hmac
 from enum import Enum
 from typing import Final
 
+from plait.host.remembered import Remembered
 from plait.units import SECOND, Nanos, Octets
 from plait.wire.crypto import same
 
@@ -108,12 +109,11 @@ class CachedCookie:
 
 
 class CookieCache:
-    """The initiators' side: cookies by pair of addresses, the one least recently used first."""
+    """The initiators' side: cookies by pair of addresses."""
 
     def __init__(self, limit: int) -> None:
         """Make an empty cache of at most `limit` pairs."""
-        self._limit = limit
-        self._by_pair: dict[bytes, CachedCookie] = {}
+        self._by_pair: Remembered[CachedCookie] = Remembered(limit)
 
     def __len__(self) -> int:
         """Return how many pairs are known."""
@@ -121,10 +121,7 @@ class CookieCache:
 
     def find(self, pair: bytes) -> CachedCookie | None:
         """Return what is known of a pair: our address, then the listener's."""
-        known = self._by_pair.pop(pair, None)
-        if known is not None:
-            self._by_pair[pair] = known
-        return known
+        return self._by_pair.find(pair)
 
     def learn(self, pair: bytes, cookie: bytes, mss: Octets) -> None:
         """Remember a cookie and the segment size announced with it."""
@@ -139,7 +136,6 @@ class CookieCache:
     def _entry(self, pair: bytes) -> CachedCookie:
         known = self.find(pair)
         if known is None:
-            if len(self._by_pair) >= self._limit:
-                del self._by_pair[next(iter(self._by_pair))]
-            known = self._by_pair[pair] = CachedCookie()
+            known = CachedCookie()
+            self._by_pair.put(pair, known)
         return known

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from plait.addresses import Path
+from plait.host.remembered import Remembered
 from plait.mptcp.connection import Connection
 from plait.mptcp.handshake import served
 from plait.mptcp.version import Version
@@ -20,12 +21,11 @@ LIFE: Final = 3600 * SECOND
 
 
 class PeerVersions:
-    """Destinations to which the second version is offered, the one least recently told first."""
+    """Destinations to which the second version is offered."""
 
     def __init__(self, limit: int) -> None:
         """Make an empty cache of at most `limit` destinations."""
-        self._limit = limit
-        self._until: dict[bytes, Nanos] = {}
+        self._until: Remembered[Nanos] = Remembered(limit)
 
     def __len__(self) -> int:
         """Return how many destinations are known."""
@@ -33,7 +33,8 @@ class PeerVersions:
 
     def choose(self, now: Nanos, path: Path, versions: tuple[Version, ...]) -> Version:
         """Return which of the versions that we speak to offer, the preferred one being first."""
-        later = now < self._until.get(_destination(path), -1)
+        until = self._until.find(_destination(path))
+        later = until is not None and now < until
         return versions[-1] if later else versions[0]
 
     def learn(self, now: Nanos, connection: Connection) -> None:
@@ -42,14 +43,11 @@ class PeerVersions:
         if not settings.mptcp or settings.mptcp_versions != "both":
             return
         destination = _destination(connection.subflows[0].path)
-        self._until.pop(destination, None)
+        self._until.forget(destination)
         preferred = connection.version is served(settings)[0]
         answered = bool(connection.keys.remote)
-        if preferred is answered:
-            return
-        if len(self._until) >= self._limit:
-            del self._until[next(iter(self._until))]
-        self._until[destination] = now + LIFE
+        if preferred is not answered:
+            self._until.put(destination, now + LIFE)
 
 
 def _destination(path: Path) -> bytes:
