@@ -5,13 +5,14 @@ from __future__ import annotations
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
-from plait.errors import UnknownNameError
+from plait.arguments import known_arguments, parse_arguments
+from plait.errors import UnknownNameError, UsageError
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Finds classes of one kind by name.
+    """Finds classes of one kind by name, and makes instances of them.
 
     A name that is not built in is looked for among the installed entry points of the group
     `plait.<kind>`, so that a package can add a plug-in without a change here.
@@ -30,6 +31,10 @@ class Registry(Generic[T]):
         """Know a class that a program brings along, under a name of its choice."""
         self._known[name] = plugin
 
+    def remove(self, name: str) -> None:
+        """Forget a class that was added."""
+        del self._known[name]
+
     def find(self, name: str) -> type[T]:
         """Return the class called `name`.  Raises UnknownNameError."""
         found = self._known.get(name)
@@ -41,3 +46,17 @@ class Registry(Generic[T]):
                 self._known[name] = loaded
                 return loaded
         raise UnknownNameError(self.kind, name, self.names())
+
+    def make(self, text: str, *first: object) -> T:
+        """Return an instance for `NAME`, or for `NAME:KEY=VALUE,...` with further arguments.
+
+        `first` are the arguments that come before those.  Raises UsageError.
+        """
+        name, _, rest = text.partition(":")
+        kind = self.find(name)
+        if not rest:
+            return kind(*first)
+        try:
+            return kind(*first, **parse_arguments(rest, known_arguments(kind)))
+        except UsageError as error:
+            raise UsageError(f"{self.kind} {name}: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from plait.host.settings import Settings
 from plait.mptcp.connection import Connection
+from plait.mptcp.state import Change
 from plait.mptcp.subflow import Subflow
 
 
@@ -83,8 +84,8 @@ class Connections:
 
     def forget_ended(self, connection: Connection) -> None:
         """The flows of subflows that ended since the last call are free."""
-        for subflow, up in connection.changed:
-            if not up:
+        for subflow, change in connection.changed:
+            if change is Change.DOWN:
                 self.forget_subflow(subflow)
         connection.changed.clear()
 

@@ -94,6 +94,25 @@ class SubflowDown:
     reason: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class SubflowPriority:
+    """The peer asks for a subflow to be spared, or to be used again (MP_PRIO)."""
+
+    connection_id: int
+    path: Path
+    backup: bool
+    """Nothing is sent on it while another subflow works."""
+
+
 Event: TypeAlias = (
-    Established | Accepted | Readable | Urgent | Writable | Closed | Lost | SubflowUp | SubflowDown
+    Established
+    | Accepted
+    | Readable
+    | Urgent
+    | Writable
+    | Closed
+    | Lost
+    | SubflowUp
+    | SubflowDown
+    | SubflowPriority
 )

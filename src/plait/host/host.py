@@ -24,7 +24,7 @@ from plait.host.reset import reverse_flow
 from plait.host.settings import LIVE, Settings, changed_fields
 from plait.host.thinning import thin
 from plait.host.time_wait import Remains
-from plait.mptcp import closing
+from plait.mptcp import closing, priorities, removal
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.paths import may_join
 from plait.mptcp.state import State
@@ -310,6 +310,29 @@ class Host:
         self._touch(entry)
         self._settle(now, entry)
 
+    def set_backup(self, now: Nanos, connection_id: int, path: Path, *, backup: bool) -> None:
+        """Ask the peer to send on a subflow only if no other works, or again as on any (MP_PRIO).
+
+        Raises UsageError if no subflow on this path carries data.
+        """
+        entry = self._entry(connection_id)
+        connection = entry.connection
+        priorities.set_backup(connection, now, connection.carrier_of(path), backup)
+        self._touch(entry)
+
+    def withdraw(self, now: Nanos, connection_id: int, address: IpAddress) -> None:
+        """Give up a local address that still works, for one connection and without loss.
+
+        Its subflows are drained and closed, then the peer is told (REMOVE_ADDR).  Raises UsageError
+        if no subflow would be left.
+        """
+        entry = self._entry(connection_id)
+        if not any(one.can_send and one.path.local != address for one in entry.connection.subflows):
+            raise UsageError(f"{address} is all this connection has: add a subflow elsewhere first")
+        removal.withdraw(entry.connection, now, address)
+        self._touch(entry)
+        self._settle(now, entry)
+
     def info(self, connection_id: int) -> ConnectionInfo:
         """Return a snapshot of a connection.  Raises UsageError if the id is gone."""
         return self._entry(connection_id).connection.info()
@@ -372,7 +395,8 @@ class Host:
         parted, connection.parted = connection.parted, []
         for subflow in parted:
             self._connections.forget_subflow(subflow)
-            remains = Remains(now, subflow.tcp, closing.part(connection, now, subflow))
+            span = closing.time_wait(connection)
+            remains = Remains(now, subflow.tcp, closing.part(connection, now, subflow), span)
             self._time_wait.add(subflow.flow_in, remains)
             self._opener.answer(remains.ack(now))
         if not entry.closed_told:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from plait.addresses import IpAddress, Path, path_of_arrival
 from plait.errors import UsageError
+from plait.host.black_holes import BlackHoles
 from plait.host.connections import Connections, Entry
 from plait.host.fast_open import PAUSE, CookieCache, CookieMaker, Worth
 from plait.host.listener import Listener, Listeners
@@ -74,6 +75,7 @@ class Opener:
         self._fast_open = CookieMaker(self._secret)
         self._cookie_cache = CookieCache(settings.fast_open_cache)
         self._peers = PeerVersions(settings.peer_version_cache)
+        self._black_holes = BlackHoles(settings.black_hole_cache)
         self._last_id = 0
 
     def next_id(self) -> int:
@@ -108,6 +110,10 @@ class Opener:
         version = self._peers.choose(now, path, handshake.served(settings))
         entry = self._new_entry(settings, None, self._new_key(version), version)
         connection = entry.connection
+        if connection.mode is Mode.MPTCP and self._black_holes.spares(now, path):
+            self._counters.mp_capable_syn_tx_disabled += 1
+            connection.mode = Mode.TCP
+            connection.fallback_reason = "SYNs with MP_CAPABLE vanish on this path"
         connection.write(data)
         self._counters.active_opens += 1
         iss = self._iss(now, path, self.time_wait.pop(path.flow_in()))
@@ -147,7 +153,8 @@ class Opener:
         preferred = connection.subflows[0].path.local_port if entry.listener_id is None else 0
         path = Path(wish.local, preferred, wish.remote, wish.remote_port)
         flow = path.flow_in()
-        if not preferred or flow in self._connections.by_flow or flow in self.time_wait:
+        used = any(subflow.path == path for subflow in connection.subflows)  # the peer may have it
+        if not preferred or used or flow in self._connections.by_flow or flow in self.time_wait:
             path = self._take_path(now, Path(wish.local, 0, wish.remote, wish.remote_port))
         iss = self._iss(now, path, None)
         subflow = connection.join(now, wish, path, iss, self.mtus[wish.local])
@@ -271,7 +278,8 @@ class Opener:
                 self._counters.mp_fallback_token_init += 1
             else:
                 checksum = settings.checksum or bool(offer.flags & CHECKSUM_REQUIRED)
-                more = (handshake.answer_with(version, key, checksum),)
+                ours = handshake.flags(version, settings, checksum)
+                more = (handshake.answer_with(version, key, ours),)
         mss = min(self.mtus[path.local] - IP_AND_TCP[len(segment.flow)], settings.max_mss)
         listener.cookies_until = now + MAX_AGE
         self._counters.syncookies_sent += 1
@@ -341,6 +349,7 @@ class Opener:
     def on_connected(self, now: Nanos, entry: Entry) -> None:
         """Remember what became of the options on our SYN (RFC 8684, 3.1; RFC 7413, 4.1.3)."""
         self._peers.learn(now, entry.connection)
+        self._black_holes.learn(now, entry.connection)
         subflow = entry.connection.subflows[0]
         attempt = subflow.tcp.fast_open
         if attempt is None:

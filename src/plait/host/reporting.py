@@ -18,11 +18,12 @@ from plait.host.events import (
     Lost,
     Readable,
     SubflowDown,
+    SubflowPriority,
     SubflowUp,
     Urgent,
     Writable,
 )
-from plait.mptcp.state import State
+from plait.mptcp.state import Change, State
 from plait.tcp.state import Failure
 
 _REASONS: Final = {
@@ -59,12 +60,16 @@ def _opened(entry: Entry) -> Event:
 
 
 def _report_subflows(entry: Entry, events: list[Event]) -> None:
-    for subflow, up in entry.connection.changed:
-        if up:
-            events.append(SubflowUp(entry.connection_id, subflow.path))
-        elif subflow.was_active:
-            reason = subflow.reset_reason
-            events.append(SubflowDown(entry.connection_id, subflow.path, reason))
+    connection_id = entry.connection_id
+    for subflow, change in entry.connection.changed:
+        if change is Change.UP:
+            events.append(SubflowUp(connection_id, subflow.path))
+        elif not subflow.was_active:
+            continue
+        elif change is Change.DOWN:
+            events.append(SubflowDown(connection_id, subflow.path, subflow.reset_reason))
+        else:
+            events.append(SubflowPriority(connection_id, subflow.path, subflow.backup))
 
 
 def _report_stream(entry: Entry, events: list[Event]) -> None:

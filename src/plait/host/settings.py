@@ -69,6 +69,9 @@ class Settings(ConnectionSettings):
     peer_version_cache: int = 1024
     """Peers of which is remembered that version 1 of Multipath TCP is not for them."""
 
+    black_hole_cache: int = 1024
+    """Paths of which is remembered that SYNs with MP_CAPABLE vanish there."""
+
     def __post_init__(self) -> None:
         """Check the names."""
         ConnectionSettings.__post_init__(self)

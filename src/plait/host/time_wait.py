@@ -53,11 +53,12 @@ class Remains:
         "window",
     )
 
-    def __init__(self, now: Nanos, tcp: TcpConnection, dss: Dss | None) -> None:
+    def __init__(self, now: Nanos, tcp: TcpConnection, dss: Dss | None, span: Nanos) -> None:
         """Keep what `tcp`, which has entered TIME-WAIT, may still have to say.
 
         Args:
             dss: The Data ACK that its ACKs carry, None on plain TCP.
+            span: How long, each FIN that comes again starting it anew.
         """
         receiver = tcp.receiver
         self.flow_out = tcp.flow_out
@@ -70,7 +71,7 @@ class Remains:
 
         self.recent = tcp.timestamps.recent
         self.recent_at: Nanos = now
-        self.span = tcp.settings.time_wait
+        self.span = span
         self.until = now + self.span
         self.challenges = Challenges(tcp.settings.challenge_gap, tcp.iss)
 

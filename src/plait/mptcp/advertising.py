@@ -1,4 +1,4 @@
-"""Addresses and priorities: ADD_ADDR, REMOVE_ADDR and MP_PRIO (RFC 8684, 3.3.8 and 3.4)."""
+"""Addresses that come: ids of both sides, and ADD_ADDR (RFC 8684, 3.4.1)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from plait.mptcp.state import Phase
 from plait.tcp.receiver import NEVER
 from plait.units import SECOND, Nanos
 from plait.wire.mptcp.add_addr import AddAddr
-from plait.wire.mptcp.mp_prio import MpPrio
-from plait.wire.mptcp.remove_addr import RemoveAddr
-from plait.wire.option import Option
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -44,12 +41,30 @@ class Announcement:
 class AddressBook:
     """Address ids of both sides (RFC 8684, 3.2 and 3.4.1): id 0 is the first subflow's address."""
 
-    __slots__ = ("_last_id", "_ports", "announcements", "local", "remote")
+    __slots__ = (
+        "_endpoints",
+        "_last_id",
+        "_ports",
+        "announcements",
+        "local",
+        "remote",
+        "removed",
+        "withdrawn",
+    )
 
     def __init__(self, local: IpAddress, remote: IpAddress) -> None:
         self.local: dict[IpAddress, int] = {local: 0}
         self.remote: dict[int, IpAddress] = {0: remote}
         self.announcements: dict[int, Announcement] = {}
+        self.removed: set[int] = set()
+        """Ids of the peer that it removed and has not given again: nothing joins them."""
+
+        self.withdrawn: list[int] = []
+        """Ids of ours that the peer is still to be told of by REMOVE_ADDR."""
+
+        self._endpoints: dict[tuple[IpAddress, int], int] = {}
+        """Ids of ours for the first address with another port than the first subflow's."""
+
         self._ports: dict[int, set[int]] = {}
         """Ports that came with ids of the peer, kept in version 0."""
 
@@ -59,9 +74,42 @@ class AddressBook:
         """Return the id of a local address; a new address gets a new one."""
         known = self.local.get(address)
         if known is None:
-            self._last_id = self._last_id % MAX_ID + 1
-            known = self.local[address] = self._last_id
+            known = self.local[address] = self._next_id()
         return known
+
+    def endpoint_id(self, address: IpAddress, port: int) -> int:
+        """Return the id to advertise an address with a port by.
+
+        Id 0 means the port of the first subflow as well, so another port needs another id.
+        """
+        known = self.local_id(address)
+        if known or not port:
+            return known
+        if (address, port) not in self._endpoints:
+            self._endpoints[address, port] = self._next_id()
+        return self._endpoints[address, port]
+
+    def arrival_id(self, address: IpAddress, port: int) -> int:
+        """Return the id of the address and port that a peer joined."""
+        return self._endpoints.get((address, port)) or self.local_id(address)
+
+    def _next_id(self) -> int:
+        """Return the id that was not in use for longest.
+
+        The peer may not have heard yet that an id was freed, so all others come first (RFC 8684,
+        3.4.2).
+        """
+        used = {*self.local.values(), *self._endpoints.values(), *self.withdrawn}
+        for _ in range(MAX_ID):
+            self._last_id = self._last_id % MAX_ID + 1
+            if self._last_id not in used:
+                break
+        return self._last_id
+
+    def learn(self, address_id: int, address: IpAddress) -> None:
+        """Remember an address of the peer."""
+        self.remote[address_id] = address
+        self.removed.discard(address_id)
 
     def is_new(self, address_id: int, port: int) -> bool:
         """Return, once, whether an id of the peer comes with a new port (RFC 6824, 3.4.1)."""
@@ -74,35 +122,22 @@ class AddressBook:
     def forget(self, address_id: int) -> bool:
         """Drop an address of the peer and return whether it was known."""
         self._ports.pop(address_id, None)
-        return self.remote.pop(address_id, None) is not None
+        known = self.remote.pop(address_id, None) is not None
+        if known:
+            self.removed.add(address_id)
+        return known
 
     def next_timeout(self) -> Nanos:
         """Return when an announcement is to be repeated."""
         return min((entry.repeat_at for entry in self.announcements.values()), default=NEVER)
 
 
-def on_option(connection: Connection, now: Nanos, subflow: Subflow, option: Option) -> None:
-    """Apply an option of path management."""
-    if isinstance(option, AddAddr):
-        if option.echo:
-            _on_echo(connection, option)
-        else:
-            _on_add_addr(connection, now, subflow, option)
-    elif isinstance(option, RemoveAddr):
-        _on_remove_addr(connection, now, option)
-    elif isinstance(option, MpPrio):
-        connection.counters.mp_prio_rx += 1
-        _on_prio(connection, subflow, option)
-
-
-def _on_prio(connection: Connection, subflow: Subflow, option: MpPrio) -> None:
-    """Note the priority of the subflow it came on, or of those at an address of the peer's."""
-    if option.address_id is None or not connection.version.names_priorities:
-        subflow.backup = option.backup
-        return
-    for other in connection.subflows:
-        if other.remote_id == option.address_id:
-            other.backup = option.backup
+def on_add_addr(connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr) -> None:
+    """Apply an ADD_ADDR: the peer's address, or its echo of ours."""
+    if option.echo:
+        _on_echo(connection, option)
+    else:
+        _on_address(connection, now, subflow, option)
 
 
 def _on_echo(connection: Connection, option: AddAddr) -> None:
@@ -113,7 +148,7 @@ def _on_echo(connection: Connection, option: AddAddr) -> None:
         del connection.addresses.announcements[option.address_id]
 
 
-def _on_add_addr(connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr) -> None:
+def _on_address(connection: Connection, now: Nanos, subflow: Subflow, option: AddAddr) -> None:
     """Check, echo and remember an address of the peer (RFC 8684, 3.4.1)."""
     if not connection.version.believes(connection.keys, option):
         return
@@ -129,7 +164,7 @@ def _on_add_addr(connection: Connection, now: Nanos, subflow: Subflow, option: A
     if known is None and len(book.remote) >= connection.settings.max_addresses:
         connection.counters.add_addr_drop += 1
         return
-    book.remote[option.address_id] = option.address
+    book.learn(option.address_id, option.address)
     if reachable(connection, option.address):
         actions = connection.path_manager.on_address_advertised(
             connection.view(), option.address, option.address_id, option.port
@@ -156,57 +191,11 @@ def reachable(connection: Connection, address: IpAddress) -> bool:
     )
 
 
-def _on_remove_addr(connection: Connection, now: Nanos, option: RemoveAddr) -> None:
-    """Close what uses the address; ids nobody knows are ignored (RFC 8684, 3.4.2)."""
-    for address_id in option.address_ids:
-        connection.counters.rm_addr += 1
-        if not connection.addresses.forget(address_id):
-            continue
-        for subflow in connection.subflows:
-            if subflow.remote_id == address_id and subflow.alive and not _last(connection, subflow):
-                connection.counters.rm_subflow += 1
-                connection.retire(now, subflow)
-        actions = connection.path_manager.on_address_removed(connection.view(), address_id)
-        connection.perform(now, actions)
-
-
-def _last(connection: Connection, subflow: Subflow) -> bool:
-    """Return whether no other subflow could carry the data."""
-    return not any(other.can_send and other is not subflow for other in connection.subflows)
-
-
 def announce(connection: Connection, address: IpAddress, port: int) -> None:
     """Tell the peer of a local address: until it echoes, or in version 0 once on every subflow."""
-    address_id = connection.addresses.local_id(address)
+    address_id = connection.addresses.endpoint_id(address, port)
     option = connection.version.advertisement(connection.keys, address_id, address, port)
     connection.addresses.announcements[address_id] = Announcement(option)
-
-
-def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
-    """Tell the peer that a local address is gone, on subflows that do not use it."""
-    address_id = connection.addresses.local.pop(address, None)
-    if address_id is None:
-        return
-    connection.addresses.announcements.pop(address_id, None)
-    for subflow in connection.subflows:
-        if subflow.alive and subflow.path.local == address:
-            connection.retire(now, subflow)
-    for carrier in _carriers(connection):
-        connection.counters.rm_addr_tx += 1
-        carrier.signals.append((RemoveAddr((address_id,)),))
-
-
-def set_backup(connection: Connection, subflow: Subflow, backup: bool) -> None:
-    """Ask the peer to spare this subflow, or to use it again (RFC 8684, 3.3.8).
-
-    In version 0 another subflow can say it for one that does not answer (RFC 6824, 3.3.8).
-    """
-    connection.counters.mp_prio_tx += 1
-    other = carrier(connection)
-    if subflow.stale and other is not None and connection.version.names_priorities:
-        other.signals.append((MpPrio(backup, subflow.local_id),))
-    else:
-        subflow.signals.append((MpPrio(backup),))
 
 
 def send_due(connection: Connection, now: Nanos) -> None:
@@ -216,22 +205,22 @@ def send_due(connection: Connection, now: Nanos) -> None:
     for address_id, entry in list(book.announcements.items()):
         if entry.repeat_at > now:
             continue
-        carriers = _carriers(connection)
-        if not carriers:
+        ways = carriers(connection)
+        if not ways:
             entry.repeat_at = now + FIRST_REPEAT
             continue
         if entry.tries >= tries:
             del book.announcements[address_id]
             continue
-        for subflow in carriers:
+        for subflow in ways:
             connection.counters.add_addr_tx += 1
             subflow.signals.append((entry.option,))
-        rto = max(carriers[0].tcp.sender.rtt.rto, FIRST_REPEAT)
+        rto = max(ways[0].tcp.sender.rtt.rto, FIRST_REPEAT)
         entry.repeat_at = now + (rto << entry.tries)
         entry.tries += 1
 
 
-def _carriers(connection: Connection) -> list[Subflow]:
+def carriers(connection: Connection) -> list[Subflow]:
     """Return the subflows to signal addresses on: one, or all where nothing is echoed."""
     if not connection.version.echoes:
         return [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
@@ -242,5 +231,5 @@ def _carriers(connection: Connection) -> list[Subflow]:
 def carrier(connection: Connection) -> Subflow | None:
     """Return the subflow to signal on."""
     active = [subflow for subflow in connection.subflows if subflow.phase is Phase.ACTIVE]
-    answering = [subflow for subflow in active if not subflow.stale]
+    answering = [one for one in active if one.can_send and not one.stale]
     return next(iter(answering or active), None)

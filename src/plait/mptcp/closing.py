@@ -1,4 +1,4 @@
-"""Ending a connection: DATA_FIN, MP_FASTCLOSE and MP_FAIL (RFC 8684, 3.3.3, 3.5 and 3.7).
+"""Ending a connection: DATA_FIN and MP_FASTCLOSE (RFC 8684, 3.3.3 and 3.5).
 
 Subflows are closed with FINs only once both DATA_FINs are acknowledged, as Linux does: a subflow
 that closed early could carry nothing of the other direction any more.
@@ -15,17 +15,14 @@ from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
-from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_fastclose import MpFastclose
 from plait.wire.mptcp.mp_tcprst import (
-    MIDDLEBOX_INTERFERENCE,
     TOO_MUCH_OUTSTANDING_DATA,
     UNSPECIFIED,
     MpTcprst,
 )
 from plait.wire.option import Option
 from plait.wire.segment import Segment
-from plait.wire.seq import wrap64
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -73,12 +70,26 @@ def retire(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         connection.on_subflow_ended(now, subflow)
 
 
+def is_half_closed(connection: Connection, subflow: Subflow) -> bool:
+    """Return whether the peer's FIN only follows its DATA_FIN, and our data need this subflow."""
+    if connection.receiver.fin_at < 0:
+        return False
+    return not any(other.can_send and other is not subflow for other in connection.subflows)
+
+
 def part(connection: Connection, now: Nanos, subflow: Subflow) -> Dss | None:
     """Give a subflow in TIME-WAIT to the host; return the Data ACK for what it still answers."""
     subflow.tcp.part()
     connection.on_subflow_ended(now, subflow)
     known = connection.mode is Mode.MPTCP and connection.keys.remote
     return outgoing.data_ack(connection) if known else None
+
+
+def time_wait(connection: Connection) -> Nanos:
+    """Return how long a subflow stays in TIME-WAIT: less once the stream has ended in order."""
+    settings = connection.settings
+    over = connection.mode is Mode.MPTCP and connection.state is State.TIME_WAIT
+    return min(settings.time_wait, settings.subflow_time_wait) if over else settings.time_wait
 
 
 def on_linger_over(connection: Connection, now: Nanos) -> None:
@@ -199,21 +210,3 @@ def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:
             connection.on_reset(now)
             return True
     return False
-
-
-def on_fail(connection: Connection, now: Nanos, subflow: Subflow) -> None:
-    """The peer saw a checksum fail: answer in kind and revert to TCP (RFC 8684, 3.7).
-
-    A peer that tells so on an ACK goes on as TCP; where we cannot, the only subflow is lost.
-    """
-    connection.counters.mp_fail_rx += 1
-    if not fallback.in_step(connection):
-        if not any(other.alive for other in connection.subflows if other is not subflow):
-            fallback.reset(connection, now, subflow, MIDDLEBOX_INTERFERENCE)
-        return
-    receiver = connection.receiver
-    connection.send_fail(
-        subflow, MpFail(wrap64(receiver.reassembly.next, connection.keys.remote_idsn))
-    )
-    connection.infinite_due = True
-    fallback.fall_back(connection, "the peer saw a DSS checksum fail")

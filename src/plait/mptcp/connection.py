@@ -1,8 +1,9 @@
 """One connection: a stream over one or more subflows, or over plain TCP after fall-back.
 
 This class holds state and dispatches.  `incoming` reads segments, `outgoing` makes them; the
-handshakes are in `handshake` and `joining`, addresses in `advertising`, the end in `closing`, the
-way back to TCP in `fallback`, repair after failures in `reinjection`.
+handshakes are in `handshake` and `joining`, addresses in `advertising` and `removal`, the end in
+`closing`, the way back to TCP in `fallback`, repair after failures in `reinjection`, time in
+`timers`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Final
 from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
 from plait.congestion import controllers
+from plait.errors import UsageError
 from plait.mptcp import (
     closing,
     early,
@@ -22,6 +24,8 @@ from plait.mptcp import (
     outgoing,
     paths,
     reinjection,
+    removal,
+    timers,
 )
 from plait.mptcp.advertising import AddressBook
 from plait.mptcp.info import ConnectionInfo
@@ -30,10 +34,12 @@ from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
-from plait.mptcp.state import OVER, Input, Mode, Phase, State, step
+from plait.mptcp.state import OVER, Change, Input, Mode, Phase, State, step
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
+from plait.mptcp.tasks import Task
 from plait.mptcp.tuning import Memory, Tuning
 from plait.mptcp.version import Version
+from plait.mptcp.widths import Widths
 from plait.pathing import path_managers
 from plait.pathing.base import Action, OpenSubflow, View
 from plait.scheduling import schedulers
@@ -45,7 +51,6 @@ from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
-from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_join import MpJoinSyn
 from plait.wire.mptcp.mp_tcprst import MpTcprst
 from plait.wire.segment import SYN, Segment
@@ -92,8 +97,10 @@ class Connection:
         "settings",
         "state",
         "subflows",
+        "tasks",
         "tuning",
         "version",
+        "widths",
     )
 
     def __init__(
@@ -148,29 +155,26 @@ class Connection:
         self.joined = False
         """A further subflow could carry data at some time."""
 
-        self.scheduler = schedulers.find(settings.scheduler)()
+        self.scheduler = schedulers.make(settings.scheduler)
         self.path_manager = path_managers.find(settings.path_manager)()
         self.local_addresses = list(local_addresses)
         self.joins: list[OpenSubflow] = []
         """Subflows the path manager wants; the host gives them ports."""
 
         self.failure: Failure | None = None
-        self.receive_offset: Octets = 0
-        self.send_offset: Octets = 0
+        self.receive_offset = self.send_offset = 0
         """After fall-back: stream position less subflow position, of either direction."""
 
-        self.infinite_due = False
-        self.reinjected = False
-        self.changed: list[tuple[Subflow, bool]] = []
-        """Subflows that came up (True) or ended (False) since the host looked."""
+        self.infinite_due = self.reinjected = False
+        self.changed: list[tuple[Subflow, Change]] = []
+        """What became of subflows since the host looked."""
 
         self.parted: list[Subflow] = []
         """Subflows that entered TIME-WAIT since the host looked, which takes them over."""
 
         self.data_fin_at: Nanos = NEVER
-        self.data_fin_tries = 0
         self.data_rto_at: Nanos = NEVER
-        self.data_tries = 0
+        self.data_fin_tries = self.data_tries = 0
         """Data-level time-outs in a row without an answer at that level."""
 
         self.lonely_until: Nanos = NEVER
@@ -179,6 +183,10 @@ class Connection:
         self.linger_until: Nanos = NEVER
         """When subflows that did not close after the end of the stream are reset."""
 
+        self.tasks: list[Task] = []
+        """Rare work that waits for its time."""
+
+        self.widths = Widths(settings)
         self.addresses: AddressBook
 
     # ---- subflows
@@ -190,6 +198,7 @@ class Connection:
         flow = path.flow_out()
         mss = mtu - IP_AND_TCP[len(flow)]
         controller = controllers.find(self.settings.congestion)(mss)
+        controller.couple(one.tcp.sender.controller for one in self.subflows if one.alive)
         tcp = TcpConnection(flow, iss, mss, self.settings, controller, self.counters)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
@@ -203,6 +212,13 @@ class Connection:
     def subflow_at(self, index: int) -> Subflow:
         """Return the live subflow that a scheduler calls `index`."""
         return next(subflow for subflow in self.subflows if subflow.index == index)
+
+    def carrier_of(self, path: Path) -> Subflow:
+        """Return the subflow that carries data on a path.  Raises UsageError if there is none."""
+        for subflow in self.subflows:
+            if subflow.path == path and subflow.phase is Phase.ACTIVE and self.mode is Mode.MPTCP:
+                return subflow
+        raise UsageError(f"no subflow of Multipath TCP carries data on {path}")
 
     def open(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, attempt: Attempt | None = None
@@ -280,7 +296,8 @@ class Connection:
         """Do what the closing of a subflow calls for."""
         state = subflow.tcp.state
         if state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
-            self.retire(now, subflow)
+            if not closing.is_half_closed(self, subflow):
+                self.retire(now, subflow)
         elif state is TcpState.CLOSED:
             self.on_subflow_ended(now, subflow)
         elif state is TcpState.TIME_WAIT:
@@ -291,7 +308,7 @@ class Connection:
         if self.mode is Mode.TCP:
             subflow.tcp.receiver.window = self.receiver.told
         elif subflow.first and not self.initiator:
-            handshake.on_repeated_syn(self.version, subflow, segment)
+            handshake.on_repeated_syn(self, subflow, segment)
 
     def _on_opened(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
         """The TCP handshake of a subflow is complete; look at the MPTCP one."""
@@ -313,7 +330,7 @@ class Connection:
         self.sender.on_window(1 + (segment.window << self._shift(subflow, segment)))
         self.on_subflow_active(subflow)
         if self.confirmed:
-            self.perform(now, self.path_manager.on_established(self.view()))
+            paths.on_established(self, now)
 
     @staticmethod
     def _shift(subflow: Subflow, segment: Segment) -> int:
@@ -331,7 +348,7 @@ class Connection:
     def on_confirmed(self, now: Nanos) -> None:
         """The peer has proved to speak Multipath TCP: further subflows are allowed."""
         self.confirmed = True
-        self.perform(now, self.path_manager.on_established(self.view()))
+        paths.on_established(self, now)
 
     def on_subflow_active(self, subflow: Subflow) -> None:
         """A subflow may carry data."""
@@ -339,8 +356,10 @@ class Connection:
             subflow.phase = Phase.ACTIVE
             subflow.was_active = True
             self.joined = self.joined or not subflow.first
-            self.changed.append((subflow, True))
+            self.changed.append((subflow, Change.UP))
             self.lonely_until = NEVER
+            if self.addresses.withdrawn:
+                removal.tell(self)
             if self.state is State.TIME_WAIT:
                 subflow.tcp.close()
 
@@ -350,7 +369,8 @@ class Connection:
             return
         subflow.phase = Phase.CLOSED
         subflow.join_ack_at = NEVER
-        self.changed.append((subflow, False))
+        subflow.tcp.sender.controller.leave()
+        self.changed.append((subflow, Change.DOWN))
         reinjection.reinject_from(self, subflow)
         joinable = self.mode is Mode.MPTCP and self.confirmed
         opened = subflow.was_active and (joinable or self.mode is Mode.TCP)
@@ -368,7 +388,8 @@ class Connection:
 
     def _on_path_closed(self, now: Nanos, subflow: Subflow) -> None:
         manager = self.path_manager
-        actions = manager.on_subflow_closed(self.view(), subflow.path, subflow.transient)
+        again = subflow.transient and subflow.was_active  # others would be refused for ever
+        actions = manager.on_subflow_closed(self.view(), subflow.path, again)
         self.perform(now, actions)
 
     def on_reset(self, now: Nanos) -> None:
@@ -390,11 +411,6 @@ class Connection:
         self.data_rto_at = NEVER
         self.data_tries = 0
         self.data_fin_tries = 0
-
-    def send_fail(self, subflow: Subflow, fail: MpFail) -> None:
-        """Send MP_FAIL on an ACK; this may be the last option the connection sends."""
-        self.counters.mp_fail_tx += 1
-        subflow.leading = fail
 
     # ---- the application
 
@@ -455,42 +471,11 @@ class Connection:
 
     def next_timeout(self) -> Nanos:
         """Return the next deadline, `NEVER` if there is none."""
-        soonest = min(self.data_fin_at, self.data_rto_at, self.lonely_until, self.linger_until)
-        for subflow in self.subflows:
-            if subflow.tcp.state is not TcpState.CLOSED:
-                soonest = min(soonest, subflow.tcp.next_timeout(), subflow.join_ack_at)
-        if self.addresses.announcements:
-            soonest = min(soonest, self.addresses.next_timeout())
-        return soonest
+        return timers.next_timeout(self)
 
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""
-        for subflow in self.subflows:
-            if subflow.tcp.state is TcpState.CLOSED or subflow.tcp.next_timeout() > now:
-                continue
-            fresh = not subflow.stale
-            subflow.tcp.handle_timeout(now)
-            if subflow.tcp.ended:
-                self.on_subflow_ended(now, subflow)
-            elif fresh and subflow.stale:
-                reinjection.on_stale(self, subflow)
-        if self.data_rto_at <= now:
-            self._on_data_timeout(now)
-        if self.lonely_until <= now:
-            self.lonely_until = NEVER
-            self.fail(Failure.TIMED_OUT)
-        if self.linger_until <= now:
-            closing.on_linger_over(self, now)
-        closing.settle(self, now)
-
-    def _on_data_timeout(self, now: Nanos) -> None:
-        """Delivered data has no Data ACK: send it again, or give Multipath TCP up."""
-        if not reinjection.is_silent(self):
-            reinjection.on_data_timeout(self)
-            if self.data_tries > self.settings.data_retries:
-                closing.abandon(self, now)
-        elif not reinjection.patient(self):
-            incoming.on_silence(self, now)
+        timers.handle_timeout(self, now)
 
     def info(self) -> ConnectionInfo:
         """Return a snapshot."""

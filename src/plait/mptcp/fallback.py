@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp.state import Mode, Phase
+from plait.mptcp.state import Change, Mode, Phase
 from plait.tcp.receiver import NEVER
 from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC
 
@@ -46,6 +46,7 @@ def fall_back(connection: Connection, reason: str) -> None:
     connection.send_offset = connection.sender.snd_nxt - subflow.tcp.sender.stop
     connection.sender.reinject.clear()
     connection.addresses.announcements.clear()
+    connection.tasks.clear()
     connection.data_fin_at = NEVER
     if not connection.receiver.ended:
         connection.receiver.fin_at = -1  # from now on a FIN tells it
@@ -68,7 +69,7 @@ def _drop_joins(connection: Connection) -> None:
             subflow.tcp.abort(connection.version.reasons(MPTCP_SPECIFIC))
             subflow.phase = Phase.CLOSED
             subflow.join_ack_at = NEVER
-            connection.changed.append((subflow, False))
+            connection.changed.append((subflow, Change.DOWN))
 
 
 def fall_back_or_reset(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:

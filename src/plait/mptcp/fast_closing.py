@@ -29,6 +29,7 @@ def begin(connection: Connection, now: Nanos, subflow: Subflow, failure: Failure
     connection.receiver.discard()
     connection.data_rto_at = connection.data_fin_at = NEVER
     connection.data_fin_tries = 0
+    connection.tasks.clear()
     subflow.phase = Phase.ABORTING
     subflow.signals.clear()
     subflow.data_fin_due = False
@@ -42,7 +43,7 @@ def on_timeout(connection: Connection, now: Nanos) -> None:
     if connection.data_fin_tries < TRIES:
         _send(connection, now, subflow)
     else:
-        subflow.tcp.abort(())
+        subflow.tcp.abort((MpFastclose(connection.keys.remote),))
         connection.on_subflow_ended(now, subflow)
 
 

@@ -37,7 +37,7 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if not any(rooms):
             break  # no scheduler could grant anything
         views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
-        grants = connection.scheduler.schedule(now, start, stop, views)
+        grants = connection.scheduler.schedule(now, start, stop, sender.edge, views)
         if not grants:
             break
         for grant in grants:
@@ -130,6 +130,7 @@ def _view(subflow: Subflow, room: Octets) -> SubflowView:
         sender.controller.cwnd,
         sender.in_flight(),
         sender.rtt.srtt,
+        sender.rtt.rttvar,
         subflow.backup,
         subflow.stale,
     )
@@ -170,7 +171,7 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
     if ssn == 1 and not connection.confirmed and _repeats_keys(connection, subflow):
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
-        run.dss = Dss(MAPPING | DSN_8, 0, dsn, ssn, length, checksum)
+        run.dss = connection.widths.mapping(0, dsn, ssn, length, checksum)
 
 
 def _repeats_keys(connection: Connection, subflow: Subflow) -> bool:

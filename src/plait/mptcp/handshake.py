@@ -73,7 +73,7 @@ def respond(
     grant: Grant,
 ) -> Subflow:
     """Answer the first SYN as listener."""
-    found = offered(connection.version, syn)
+    found = offered(connection.version, connection.settings, syn)
     if found is None and connection.mode is Mode.MPTCP:
         connection.mode = Mode.TCP
         connection.fallback_reason = "no MP_CAPABLE in the SYN"
@@ -110,11 +110,17 @@ def on_opening(connection: Connection, now: Nanos, subflow: Subflow) -> None:
 def offer(connection: Connection) -> Offer:
     """Return the option for our SYN."""
     connection.counters.mp_capable_syn_tx += 1
-    return connection.version.offer(connection.keys.local, _flags(connection.checksum))
+    return connection.version.offer(connection.keys.local, _flags(connection))
 
 
-def _flags(checksum: bool) -> int:
-    return HMAC_SHA256 | (CHECKSUM_REQUIRED if checksum else 0)
+def _flags(connection: Connection) -> int:
+    return flags(connection.version, connection.settings, connection.checksum)
+
+
+def flags(version: Version, settings: ConnectionSettings, checksum: bool) -> int:
+    """Return the flags of our MP_CAPABLE: A, C and H (RFC 8684, 3.1)."""
+    denied = 0 if settings.allow_join_initial else version.denial
+    return HMAC_SHA256 | denied | (CHECKSUM_REQUIRED if checksum else 0)
 
 
 def served(settings: ConnectionSettings) -> tuple[Version, ...]:
@@ -125,7 +131,7 @@ def served(settings: ConnectionSettings) -> tuple[Version, ...]:
 def find_offer(settings: ConnectionSettings, syn: Segment) -> tuple[Version, Offer] | None:
     """Return what a listener with these settings takes from a SYN, and the version it means."""
     for version in served(settings) if settings.mptcp else ():
-        found = offered(version, syn)
+        found = offered(version, settings, syn)
         if found is not None:
             return version, found
     return None
@@ -139,17 +145,23 @@ def drops(settings: ConnectionSettings, syn: Segment) -> bool:
     return any(version.drops(found) for version in served(settings))
 
 
-def offered(version: Version, segment: Segment) -> Offer | None:
+def offered(version: Version, settings: ConnectionSettings, segment: Segment) -> Offer | None:
     """Return the offer of a SYN if a listener of this version can take it.
 
     An option with flag B, or without a crypto algorithm we know, is ignored, and so is a SYN with
-    more than one option for Multipath TCP.
+    more than one option for Multipath TCP, or with flag A where we do not want checksums.
     """
     found = _only_offer(segment)
     if found is None or not version.understands(found):
         return None
-    flags = found.flags
-    return found if flags & HMAC_SHA256 and not flags & EXTENSIBILITY else None
+    if not found.flags & HMAC_SHA256 or found.flags & EXTENSIBILITY:
+        return None
+    return found if _takes(settings, found.flags) else None
+
+
+def _takes(settings: ConnectionSettings, theirs: int) -> bool:
+    """Return whether flag A of the peer's MP_CAPABLE, if set, is acceptable."""
+    return settings.accept_checksum or not theirs & CHECKSUM_REQUIRED
 
 
 def _only_offer(segment: Segment) -> Offer | None:
@@ -159,9 +171,10 @@ def _only_offer(segment: Segment) -> Offer | None:
     return found[0] if len(found) == 1 else None
 
 
-def on_repeated_syn(version: Version, subflow: Subflow, segment: Segment) -> None:
+def on_repeated_syn(connection: Connection, subflow: Subflow, segment: Segment) -> None:
     """Answer a SYN without the option in kind: a box drops what carries it (RFC 8684, 3.9.3)."""
-    if segment.flags & (SYN | ACK) == SYN and offered(version, segment) is None:
+    offer = offered(connection.version, connection.settings, segment)
+    if segment.flags & (SYN | ACK) == SYN and offer is None:
         keep = [one for one in subflow.tcp.syn_options if isinstance(one, FastOpen)]
         subflow.tcp.syn_options = tuple(keep)
 
@@ -173,12 +186,12 @@ def answer(connection: Connection, syn: Offer) -> MpCapableSynAck:
     connection.join_initial = connection.version.allows_initial(syn.flags)
     if isinstance(syn, MpCapableSynAck):
         connection.keys.offered = syn.sender_key
-    return answer_with(connection.version, connection.keys.local, connection.checksum)
+    return answer_with(connection.version, connection.keys.local, _flags(connection))
 
 
-def answer_with(version: Version, key: bytes, checksum: bool) -> MpCapableSynAck:
-    """Return the option of a SYN/ACK that gives this key."""
-    return MpCapableSynAck(version=version.number, flags=_flags(checksum), sender_key=key)
+def answer_with(version: Version, key: bytes, ours: int) -> MpCapableSynAck:
+    """Return the option of a SYN/ACK that gives this key and these flags."""
+    return MpCapableSynAck(version=version.number, flags=ours, sender_key=key)
 
 
 def find_echo(settings: ConnectionSettings, third: Segment) -> tuple[Version, Echo] | None:
@@ -199,7 +212,7 @@ def echoed_key(echo: Echo, keys: Iterable[bytes]) -> bytes | None:
 def on_syn_ack(connection: Connection, segment: Segment) -> None:
     """Take the peer's key from its SYN/ACK, or fall back."""
     for option in segment.options:
-        if isinstance(option, MpCapableSynAck) and _usable(connection.version, option):
+        if isinstance(option, MpCapableSynAck) and _usable(connection, option):
             connection.counters.mp_capable_syn_ack_rx += 1
             connection.keys.learn(option.sender_key)
             connection.checksum = connection.checksum or bool(option.flags & CHECKSUM_REQUIRED)
@@ -215,9 +228,11 @@ def on_syn_ack(connection: Connection, segment: Segment) -> None:
     fallback.fall_back(connection, "no MP_CAPABLE in the SYN/ACK")
 
 
-def _usable(version: Version, option: MpCapableSynAck) -> bool:
+def _usable(connection: Connection, option: MpCapableSynAck) -> bool:
+    version = connection.version
     return (
         option.version == version.number
+        and _takes(connection.settings, option.flags)
         and option.flags & version.crypto == HMAC_SHA256
         and not option.flags & EXTENSIBILITY
     )
@@ -249,7 +264,7 @@ def repeat_keys(connection: Connection) -> MpCapableAck:
     """Return the option of a pure ACK while the peer has not confirmed."""
     return MpCapableAck(
         version=connection.keys.version,
-        flags=_flags(connection.checksum),
+        flags=_flags(connection),
         sender_key=connection.keys.local,
         receiver_key=connection.keys.remote,
     )
@@ -259,7 +274,7 @@ def map_first_data(connection: Connection, length: int, checksum: int) -> MpCapa
     """Return the option that carries keys and the first mapping at once."""
     return MpCapableData(
         version=connection.keys.version,
-        flags=_flags(connection.checksum),
+        flags=_flags(connection),
         sender_key=connection.keys.local,
         receiver_key=connection.keys.remote,
         length=length,

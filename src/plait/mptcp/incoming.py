@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.buffers import Pieces
-from plait.mptcp import advertising, closing, fallback, handshake, joining, reinjection
+from plait.mptcp import (
+    advertising,
+    closing,
+    failing,
+    fallback,
+    handshake,
+    joining,
+    priorities,
+    reinjection,
+    removal,
+)
 from plait.mptcp.mapping import Mapping, Verdict
 from plait.mptcp.state import Mode, Phase
 from plait.tcp import closing as tcp_closing
 from plait.wire.checksum import dss_checksum_ok
+from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.dss import (
     DATA_ACK,
     DATA_ACK_8,
@@ -20,7 +31,9 @@ from plait.wire.mptcp.dss import (
 )
 from plait.wire.mptcp.mp_capable import MpCapableData
 from plait.wire.mptcp.mp_fail import MpFail
-from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
+from plait.wire.mptcp.mp_prio import MpPrio
+from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC
+from plait.wire.mptcp.remove_addr import RemoveAddr
 from plait.wire.segment import FIN, Segment
 from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap32, wrap64
 
@@ -33,6 +46,7 @@ if TYPE_CHECKING:
 def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
     """Apply an acceptable segment of an open subflow."""
     if connection.mode is Mode.TCP:
+        failing.on_segment(connection, segment)
         _on_plain(connection, now, subflow)
         return
     dss = segment.dss
@@ -181,11 +195,13 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
             if subflow.first and connection.version.keys_on_data:
                 _declare(connection, now, subflow, handshake.mapping_of(subflow, option))
         elif isinstance(option, MpFail):
-            closing.on_fail(connection, now, subflow)
-        elif isinstance(option, MpTcprst):
-            continue
-        else:
-            advertising.on_option(connection, now, subflow, option)
+            failing.on_fail(connection, now, subflow)
+        elif isinstance(option, AddAddr):
+            advertising.on_add_addr(connection, now, subflow, option)
+        elif isinstance(option, RemoveAddr):
+            removal.on_remove_addr(connection, now, option)
+        elif isinstance(option, MpPrio):
+            priorities.on_prio(connection, subflow, option)
     if closing.on_fastclose(connection, now, segment):
         return
     if subflow.phase is Phase.ACTIVE:
@@ -280,6 +296,7 @@ def _on_corrupt(
         return
     connection.receiver.fin_at = -1  # nothing the peer said of what follows is trusted
     _deliver(connection, mapping.dsn, pieces, mapping.length)
-    connection.send_fail(subflow, fail)
+    failing.say(connection, subflow, fail)
     fallback.fall_back(connection, "a DSS checksum failed")
+    failing.remind(connection, now, subflow, fail)
     _on_plain(connection, now, subflow)

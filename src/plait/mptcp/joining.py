@@ -12,7 +12,11 @@ from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.wire.crypto import ACK_HMAC_OCTETS, SYN_ACK_HMAC_OCTETS, same
 from plait.wire.mptcp.mp_join import MpJoinAck, MpJoinSyn, MpJoinSynAck
-from plait.wire.mptcp.mp_tcprst import ADMINISTRATIVELY_PROHIBITED, MPTCP_SPECIFIC
+from plait.wire.mptcp.mp_tcprst import (
+    ADMINISTRATIVELY_PROHIBITED,
+    LACK_OF_RESOURCES,
+    MPTCP_SPECIFIC,
+)
 from plait.wire.segment import Segment
 
 if TYPE_CHECKING:
@@ -35,16 +39,16 @@ def begin(
 
 def refusal(connection: Connection) -> int | None:
     """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
-    if connection.mode is Mode.TCP or connection.state in OVER:
+    if connection.mode is Mode.TCP or connection.state in OVER or not connection.confirmed:
         return MPTCP_SPECIFIC
     live = [subflow for subflow in connection.subflows if subflow.alive]
     half_open = sum(
         1 for subflow in live if subflow.phase is Phase.OPENING and not subflow.initiator
     )
     settings = connection.settings
-    if not connection.confirmed or len(live) >= settings.max_subflows:
+    if len(live) >= settings.max_subflows:
         return ADMINISTRATIVELY_PROHIBITED
-    return ADMINISTRATIVELY_PROHIBITED if half_open >= settings.max_half_open_joins else None
+    return LACK_OF_RESOURCES if half_open >= settings.max_half_open_joins else None
 
 
 def respond(
@@ -58,9 +62,10 @@ def respond(
 ) -> Subflow:
     """Answer an MP_JOIN that there is no reason to refuse."""
     subflow = connection.add_subflow(path, iss, mtu, first=False, initiator=False)
-    subflow.local_id = connection.addresses.local_id(path.local)
+    subflow.local_id = connection.addresses.arrival_id(path.local, path.local_port)
     subflow.tcp.syn_options = (answer(connection, subflow, option),)
-    connection.addresses.remote.setdefault(option.address_id, path.remote)
+    if option.address_id not in connection.addresses.remote:
+        connection.addresses.learn(option.address_id, path.remote)
     subflow.tcp.accept(now, syn)
     return subflow
 
@@ -140,6 +145,7 @@ def on_third_ack(connection: Connection, now: Nanos, subflow: Subflow, segment: 
                 connection.on_subflow_active(subflow)
                 return
             connection.counters.mp_join_ack_hmac_failure += 1
+    subflow.tcp.half_open = segment.ack  # never open: the RST answers this segment alone
     fallback.reset(connection, now, subflow, MPTCP_SPECIFIC)
 
 

@@ -11,16 +11,13 @@ from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.dss import (
     DATA_ACK,
-    DATA_ACK_8,
     DATA_FIN,
-    DSN_8,
-    MAPPING,
     NO_CHECKSUM,
     Dss,
 )
 from plait.wire.mptcp.mp_capable import MpCapableAck, MpCapableData
 from plait.wire.segment import ABSENT, ACK, FIN, RST, SYN, Segment
-from plait.wire.seq import wrap64
+from plait.wire.seq import MASK32, wrap64
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -37,6 +34,8 @@ def transmit(connection: Connection, now: Nanos, limit: int) -> list[Segment]:
         return []
     if connection.addresses.announcements:
         advertising.send_due(connection, now)
+    if connection.widths.narrow:
+        connection.widths.settle(now, connection.sender.snd_nxt, connection.receiver.rcv_nxt)
     out: list[Segment] = []
     for subflow in connection.subflows:
         if subflow.join_ack_at <= now:
@@ -130,7 +129,7 @@ def _data_fin(connection: Connection) -> Dss:
     """Return the mapping of a DATA_FIN alone: SSN 0, length 1 (RFC 8684, 3.3.3)."""
     dsn = wrap64(connection.sender.buffer.stop, connection.keys.local_idsn)
     checksum = dss_checksum(dsn, 0, 1, ()) if connection.checksum else NO_CHECKSUM
-    return Dss(MAPPING | DSN_8 | DATA_FIN, 0, dsn, 0, 1, checksum)
+    return connection.widths.mapping(DATA_FIN, dsn, 0, 1, checksum)
 
 
 def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> None:
@@ -175,7 +174,8 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
 def data_ack(connection: Connection) -> Dss:
     """Return the Data ACK of what arrived in order."""
     ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
-    return Dss(DATA_ACK | DATA_ACK_8, ack)
+    wide = connection.widths.ack
+    return Dss(DATA_ACK | wide, ack if wide else ack & MASK32)
 
 
 def _trim_sack(segment: Segment) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress, Path
-from plait.mptcp import advertising
+from plait.mptcp import advertising, removal
 from plait.mptcp.state import OVER, Mode
 from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
 
@@ -27,6 +27,13 @@ def view(connection: Connection) -> View:
     return View(connection.initiator, first, (*paths, *wishes), local, connection.join_initial)
 
 
+def on_established(connection: Connection, now: Nanos) -> None:
+    """Further subflows are allowed; the peer hears of the addresses that the settings name."""
+    perform(connection, now, connection.path_manager.on_established(view(connection)))
+    chosen = connection.settings.advertised
+    perform(connection, now, [Advertise(address, port) for address, port in chosen])
+
+
 def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> None:
     """Do what the path manager answered, within the limits."""
     if connection.mode is Mode.TCP or connection.state in OVER:
@@ -34,13 +41,15 @@ def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> No
     live = sum(1 for subflow in connection.subflows if subflow.alive) + len(connection.joins)
     for action in actions:
         if isinstance(action, OpenSubflow):
+            if action.remote_id in connection.addresses.removed:
+                continue  # the peer wants no new subflows there (RFC 8684, 3.4.2)
             if live < connection.settings.max_subflows:
                 live += 1
                 connection.joins.append(action)
         elif isinstance(action, Advertise):
             advertising.announce(connection, action.address, action.port)
         elif isinstance(action, Withdraw):
-            advertising.withdraw(connection, now, action.address)
+            removal.withdraw(connection, now, action.address)
 
 
 def may_join(connection: Connection) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
-from plait.mptcp.state import Mode
+from plait.mptcp.state import Mode, Phase
 from plait.tcp.receiver import NEVER
+from plait.wire.mptcp.mp_tcprst import TOO_MUCH_OUTSTANDING_DATA, UNACCEPTABLE_PERFORMANCE
 
 MAX_BACKOFF = 6
 """Doublings of data-level time-outs."""
@@ -24,13 +25,28 @@ if TYPE_CHECKING:
     from plait.units import Nanos
 
 
-def on_stale(connection: Connection, subflow: Subflow) -> None:
-    """A retransmission time-out: give its data to subflows that answer, if there are any."""
-    if any(
-        other.can_send and not other.stale for other in connection.subflows if other is not subflow
-    ):
+def on_timeout(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """A retransmission time-out: give its data to subflows that answer, if there are any.
+
+    After so many in a row as the settings say it is reset (RFC 8684, 3.3.6).
+    """
+    others = [one for one in connection.subflows if one is not subflow]
+    if not any(other.can_send and not other.stale for other in others):
+        return
+    backoff = subflow.tcp.sender.backoff
+    if backoff == 1:
         connection.counters.subflow_stale += 1
         reinject_from(connection, subflow)
+    if 0 < connection.settings.bad_path_timeouts <= backoff and subflow.phase is Phase.ACTIVE:
+        fallback.reset(connection, now, subflow, _grievance(connection, subflow))
+
+
+def _grievance(connection: Connection, subflow: Subflow) -> int:
+    """Return why a subflow that fails is reset: what it holds is delivered, or held up by it."""
+    una = connection.sender.snd_una
+    runs = subflow.tcp.sender.runs
+    delivered = all(run.dsn + run.stop - run.start <= una for run in runs)
+    return TOO_MUCH_OUTSTANDING_DATA if delivered else UNACCEPTABLE_PERFORMANCE
 
 
 def reinject_from(connection: Connection, subflow: Subflow) -> None:

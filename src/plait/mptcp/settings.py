@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Final
 
-from plait.errors import check_name
+from plait.addresses import IpAddress
+from plait.errors import UsageError, check_name
 from plait.pathing import path_managers
 from plait.scheduling import schedulers
 from plait.tcp.settings import TcpSettings
 from plait.units import SECOND, Nanos
 
 MPTCP_VERSIONS: Final = ("v1", "v0", "both")
+WIDTHS: Final = (4, 8)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,31 @@ class ConnectionSettings(TcpSettings):
     checksum: bool = True
     """Ask for DSS checksums: flag A of MP_CAPABLE (RFC 8684, 3.1)."""
 
+    accept_checksum: bool = True
+    """Use them if only the peer asks; otherwise the connection is plain TCP then."""
+
+    allow_join_initial: bool = True
+    """Let the peer join the address and port of the first subflow.
+
+    False sets flag C of MP_CAPABLE (RFC 8684, 3.1), as behind a strict NAT, or a load balancer that
+    would send joins to another server; `advertise` then says where joins may go.
+    """
+
+    advertise: str = ""
+    """Addresses that the peer is told of, separated by commas, whatever the path manager does.
+
+    Each may bring a port of its own: `10.0.0.7:8443` or `[2001:db8::7]:8443`.
+    """
+
+    advertised: tuple[tuple[IpAddress, int], ...] = field(init=False)
+    """`advertise` as addresses and ports, 0 for that of the connection."""
+
+    dsn_octets: int = 8
+    """Octets of a DSN, 8 or 4; 4 become 8 where they could wrap too soon (RFC 8684, 3.3.1)."""
+
+    data_ack_octets: int = 8
+    """Octets of a Data ACK, likewise."""
+
     scheduler: str = "default"
     path_manager: str = "fullmesh"
     max_subflows: int = 8
@@ -45,12 +73,26 @@ class ConnectionSettings(TcpSettings):
     mptcp_syn_tries: int = 3
     """SYNs with MP_CAPABLE before a plain one (Linux: syn_retrans_before_tcp_fallback plus one)."""
 
+    black_hole_timeout: Nanos = 3600 * SECOND
+    """How long connections on a path open as plain TCP after only a SYN without MP_CAPABLE was
+    answered there, doubled with each failure in a row; 0 for never (Linux: blackhole_timeout)."""
+
     add_addr_tries: int = 4
     """Transmissions of an ADD_ADDR that is not echoed (Linux sends as many)."""
 
     data_retries: int = 15
     """Transmissions of a DATA_FIN, or of data that subflows deliver in vain, before a connection is
     given up: about two minutes."""
+
+    bad_path_timeouts: int = 0
+    """Retransmission time-outs in a row before a subflow is reset although others work (RFC 8684,
+    3.3.6); 0 keeps it, since its data went elsewhere and the path may come back."""
+
+    subflow_time_wait: Nanos = 15 * SECOND
+    """TIME-WAIT of subflows after the stream ended in both directions (RFC 8684, 3.3.3).
+
+    `time_wait` if that is less.
+    """
 
     no_subflow_timeout: Nanos = 30 * SECOND
     """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""
@@ -59,5 +101,28 @@ class ConnectionSettings(TcpSettings):
         """Check the names."""
         TcpSettings.__post_init__(self)
         check_name("mptcp_versions", self.mptcp_versions, MPTCP_VERSIONS)
-        schedulers.find(self.scheduler)
+        if self.checksum and not self.accept_checksum:
+            raise UsageError("accept_checksum: cannot be off while checksum asks for them")
+        for name, octets in (("dsn", self.dsn_octets), ("data_ack", self.data_ack_octets)):
+            if octets not in WIDTHS:
+                raise UsageError(f"{name}_octets: must be 4 or 8, not {octets}")
+        parts = [part.strip() for part in self.advertise.split(",") if part.strip()]
+        object.__setattr__(self, "advertised", tuple(map(_endpoint, parts)))
+        schedulers.make(self.scheduler)
         path_managers.find(self.path_manager)
+
+
+def _endpoint(text: str) -> tuple[IpAddress, int]:
+    """Return an address and a port, 0 if there is none.  Raises UsageError."""
+    address, port = text, "0"
+    if text.startswith("["):
+        address, _, port = text[1:].partition("]:")
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+    try:
+        found = ip_address(address)
+    except ValueError:
+        raise UsageError(f"advertise: {text!r} is no address, or address and port") from None
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"advertise: {text!r} has no port between 0 and 65535")
+    return found, int(port)

@@ -62,6 +62,14 @@ class Mode(Enum):
     TCP = "TCP"
 
 
+class Change(Enum):
+    """What the application hears of a subflow."""
+
+    UP = "carries data from now on"
+    DOWN = "ended"
+    PRIORITY = "the peer asks to spare it, or no more"
+
+
 class Phase(Enum):
     """How far a subflow is."""
 

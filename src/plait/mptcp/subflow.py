@@ -36,6 +36,7 @@ class Subflow:
         "join_ack_tries",
         "last_dss",
         "leading",
+        "leaving",
         "local_id",
         "local_nonce",
         "mappings",
@@ -106,6 +107,9 @@ class Subflow:
         self.leading: Option | None = None
         """An option on a pure ACK before all else: MP_FAIL, and in version 0 keys, MP_FASTCLOSE."""
 
+        self.leaving = False
+        """No new data is sent on it: its address is given up."""
+
         self.signal_budget = SIGNALS_IN_A_ROW
         self.data_fin_due = False
         self.join_ack_at: Nanos = NEVER
@@ -133,7 +137,8 @@ class Subflow:
     @property
     def can_send(self) -> bool:
         """Return whether new data may be queued on it."""
-        return self.phase is Phase.ACTIVE and (self.tcp.state in CAN_SEND or self.tcp.ahead)
+        open_ = self.tcp.state in CAN_SEND or self.tcp.ahead
+        return open_ and self.phase is Phase.ACTIVE and not self.leaving
 
     @property
     def stale(self) -> bool:

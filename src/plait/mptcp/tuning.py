@@ -72,6 +72,8 @@ class Tuning:
         if wanted > self.receive:
             self.receive += self._memory.take(wanted - self.receive)
             connection.receiver.capacity = self.receive
+            for subflow in connection.subflows:
+                subflow.tcp.receiver.window = self.receive  # one window for all (RFC 8684, 3.3.4)
         self._copied = 0
         self._round_at = now
 

@@ -16,8 +16,20 @@ from plait.wire.mptcp.mp_capable import (
     HMAC_SHA256,
     MpCapableSyn,
 )
-from plait.wire.mptcp.mp_tcprst import MpTcprst
+from plait.wire.mptcp.mp_tcprst import (
+    LACK_OF_RESOURCES,
+    TOO_MUCH_OUTSTANDING_DATA,
+    UNACCEPTABLE_PERFORMANCE,
+    MpTcprst,
+)
 from plait.wire.option import Option
+
+_TRANSIENT: Final = (
+    LACK_OF_RESOURCES,
+    TOO_MUCH_OUTSTANDING_DATA,
+    UNACCEPTABLE_PERFORMANCE,
+)
+"""Reasons that may pass: a subflow on the same path may work later."""
 
 
 class Version1(Version):
@@ -25,6 +37,7 @@ class Version1(Version):
 
     number: ClassVar[int] = 1
     crypto: ClassVar[int] = CRYPTO
+    denial: ClassVar[int] = DENY_JOIN_ID0
     keys_on_data: ClassVar[bool] = True
     dss_confirms: ClassVar[bool] = False
     early_data: ClassVar[bool] = True
@@ -54,8 +67,8 @@ class Version1(Version):
         return MpCapableSyn(version=self.number, flags=HMAC_SHA256 | kept)
 
     def reasons(self, reason: int) -> tuple[Option, ...]:
-        """Return MP_TCPRST (RFC 8684, 3.6)."""
-        return (MpTcprst(reason),)
+        """Return MP_TCPRST, with flag T if the reason may pass (RFC 8684, 3.6)."""
+        return (MpTcprst(reason, reason in _TRANSIENT),)
 
     def advertisement(self, keys: Keys, address_id: int, address: IpAddress, port: int) -> AddAddr:
         """Return an ADD_ADDR with an HMAC (RFC 8684, 3.4.1)."""

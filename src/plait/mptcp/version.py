@@ -30,6 +30,9 @@ class Version:
     crypto: ClassVar[int] = 0
     """Flags of MP_CAPABLE that name algorithms."""
 
+    denial: ClassVar[int] = 0
+    """The flag of MP_CAPABLE that denies joins to the first address, 0 if there is none."""
+
     keys_on_data: ClassVar[bool] = False
     """The initiator's first data carries both keys, and its mapping in the same option."""
 

@@ -32,6 +32,9 @@ class SubflowView:
     srtt: Nanos
     """0 before the first sample."""
 
+    rttvar: Nanos
+    """How much samples of the round-trip time vary (RFC 6298)."""
+
     backup: bool
     """The peer asked to be spared this subflow (RFC 8684, 3.3.8)."""
 
@@ -47,6 +50,7 @@ class SubflowView:
         cwnd: Octets,
         in_flight: Octets,
         srtt: Nanos,
+        rttvar: Nanos,
         backup: bool,
         stale: bool,
     ) -> None:
@@ -57,6 +61,7 @@ class SubflowView:
         self.cwnd = cwnd
         self.in_flight = in_flight
         self.srtt = srtt
+        self.rttvar = rttvar
         self.backup = backup
         self.stale = stale
 
@@ -86,14 +91,22 @@ class Scheduler:
     name: ClassVar[str] = ""
 
     def schedule(
-        self, now: Nanos, start: Octets, stop: Octets, subflows: Sequence[SubflowView]
+        self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Return grants for the data from `start` to `stop`, both positions of the stream.
 
-        `subflows` are those that may send; `room` may be 0, but not of all.  At least the first
-        grant must begin at `start`; none may pass `stop`, nor a subflow's `room` or `burst`.
+        `edge` is the right edge of the peer's window, no less than `stop`.  `subflows` are those
+        that may send, in the order in which they were made; `room` may be 0, but not of all.  At
+        least the first grant must begin at `start`; none may pass `stop`, nor a subflow's `room` or
+        `burst`.  Whoever grants nothing is asked again when an ACK comes, so something must be in
+        flight.
         """
         raise NotImplementedError
+
+
+def grant_on(view: SubflowView, start: Octets, stop: Octets) -> Grant:
+    """Return a grant of what the subflow can take, from `start` to `stop` at most."""
+    return Grant(view.index, start, min(stop, start + view.room, start + view.burst))
 
 
 def usable(subflows: Sequence[SubflowView]) -> list[SubflowView]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, usable
+from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
 from plait.units import Nanos, Octets
 
 
@@ -15,13 +15,11 @@ class LowestRtt(Scheduler):
     name: ClassVar[str] = "default"
 
     def schedule(
-        self, now: Nanos, start: Octets, stop: Octets, subflows: Sequence[SubflowView]
+        self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Grant one burst to the usable subflow of least RTT that has room."""
         best: SubflowView | None = None
         for view in usable(subflows):
             if view.room > 0 and (best is None or view.srtt < best.srtt):
                 best = view
-        if best is None:
-            return []
-        return [Grant(best.index, start, min(stop, start + best.room, start + best.burst))]
+        return [] if best is None else [grant_on(best, start, stop)]

@@ -169,12 +169,16 @@ class Conversation:
         self.local_key = key
         self.local_dsn = 1
 
-    def assign(self, name: str, number: int) -> bytes:
-        """Give the script's side a key: a number in host byte order."""
+    def assign(self, name: str, number: int, *, own: bool = True) -> bytes:
+        """Give a key a value, and the script's side that key if it is to be its own.
+
+        The number stands on the wire in host byte order.
+        """
         key = number.to_bytes(8, "little")
         self.keys[name] = key
-        self.remote_key = key
-        self.remote_dsn = 1
+        if own:
+            self.remote_key = key
+            self.remote_dsn = 1
         return key
 
     def key(self, name: str) -> bytes:

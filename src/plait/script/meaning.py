@@ -113,6 +113,15 @@ def _digest(scope: Scope) -> Fields:
     return {"digest": bytes.fromhex("".join(item.text for item in scope.spec.items))}
 
 
+def _raw(scope: Scope) -> Fields:
+    """Read an option octet by octet: its kind, and in hexadecimal what follows the length."""
+    texts = [item.text for item in scope.spec.items]
+    try:
+        return {"kind": int(texts[0], 0), "body": bytes.fromhex("".join(texts[1:])[2:])}
+    except (IndexError, ValueError):
+        raise UnsupportedError("kind other than `kind N 0x...`") from None
+
+
 def _nothing(_: Scope) -> Fields:
     return {}
 
@@ -129,5 +138,6 @@ _RULES: Final[dict[str, Callable[[Scope], dict[str, Any]]]] = {
     "ECN": _accurate,
     "FO": _cookie,
     "FOEXP": _cookie,
+    "kind": _raw,
 }
 """By name: what the option's words mean."""

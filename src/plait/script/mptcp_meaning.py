@@ -14,6 +14,9 @@ from plait.script.syntax import Expression, Function, Number, Word
 FLAG_BITS: Final = {f"flag_{letter}": 0x80 >> at for at, letter in enumerate("abcdefgh")}
 """Flags of MP_CAPABLE, A the highest (RFC 8684, figure 4)."""
 
+_VERSIONS: Final = {f"v{number}": number for number in range(16)}
+"""Words for versions, also of those that nobody speaks yet."""
+
 _TRANSIENT: Final = 0x01
 _JOIN_SYN_ACK: Final = 8
 _JOIN_ACK: Final = 20
@@ -37,8 +40,8 @@ def meaning(scope: Scope) -> Fields:
 
 def _capable(scope: Scope) -> Fields:
     conversation = scope.conversation
-    version = 0 if scope.has("v0") else 1
-    conversation.version = version
+    version = next((number for word, number in _VERSIONS.items() if scope.has(word)), 1)
+    conversation.version = min(version, 1)
     if scope.has("nokey"):
         conversation.local_dsn = conversation.remote_dsn = 1
     fields: Fields = {"version": version, "flags": _capable_flags(scope)}
@@ -46,7 +49,7 @@ def _capable(scope: Scope) -> Fields:
     names = key.bindings or () if key is not None else ()
     live = (scope.actual.get("sender_key"), scope.actual.get("receiver_key"))
     for at, name in enumerate(("sender_key", "receiver_key")):
-        fields[name] = _key(scope, *names[at], live[at]) if at < len(names) else None
+        fields[name] = _key(scope, *names[at], live[at], own=not at) if at < len(names) else None
     fields["length"] = scope.following("mpcdatalen")
     fields["checksum"] = _capable_sum(scope, fields["length"])
     length = fields["length"] or 0
@@ -76,13 +79,19 @@ def _bits(scope: Scope, table: dict[str, int]) -> int:
     return bits
 
 
-def _key(scope: Scope, name: str, value: Expression | None, live: bytes | None) -> bytes:
-    """Return a key: one that is given, one that is known, or one that is learned now."""
+def _key(
+    scope: Scope, name: str, value: Expression | None, live: bytes | None, *, own: bool = True
+) -> bytes:
+    """Return a key: one that is given, one that is known, or one that is learned now.
+
+    Args:
+        own: The place is that of the sender's key; another one is only remembered by its name.
+    """
     conversation = scope.conversation
     if isinstance(value, Number):
         if conversation.keys.get(name) == value.value.to_bytes(8, "little"):
             return conversation.keys[name]
-        return conversation.assign(name, value.value)
+        return conversation.assign(name, value.value, own=own)
     if name not in conversation.keys:
         if scope.inbound:  # the script does not care what its own key is
             return conversation.assign(name, 0x0706050403020100 + len(conversation.keys))
@@ -185,12 +194,16 @@ def _cut(number: int, octets: int) -> int:
 
 
 def _data_ack(scope: Scope) -> Fields:
+    """Return the Data ACK: `dack4` or `dack8`, or `dack` where either form may come."""
     octets = _octets(scope, "dack")
+    word = f"dack{octets}"
+    if not octets and scope.has("dack"):
+        octets, word = scope.actual.get("data_ack_octets", 8), "dack"
     if not octets:
         return {"data_ack": None}
     conversation = scope.conversation
     base = conversation.idsn(conversation.local_key if scope.inbound else conversation.remote_key)
-    value = scope.value(f"dack{octets}")
+    value = scope.value(word)
     fields: Fields = {"data_ack_octets": octets}
     if value is not None:
         fields["data_ack"] = _cut(conversation.number(value, base), octets)
@@ -314,7 +327,7 @@ def _fastclose(scope: Scope) -> Fields:
     items = [item for item in scope.spec.items if item.text != "+"]
     if items:
         name, value = items[0].text, items[0].value
-        key = _key(scope, name, value, scope.actual.get("key"))
+        key = _key(scope, name, value, scope.actual.get("key"), own=False)
     plus = scope.item("+")
     if plus is not None and isinstance(plus.value, Number):
         number = int.from_bytes(key, "little") + plus.value.value
@@ -334,14 +347,14 @@ def _reset(scope: Scope) -> Fields:
 _RULES: Final[dict[str, tuple[Callable[[Scope], Fields], frozenset[str]]]] = {
     "mpcapable": (
         _capable,
-        frozenset({"v0", "v1", "flags", "nokey", "key", "mpcdatalen", "cksum", "nocs"}),
+        frozenset({*_VERSIONS, "flags", "nokey", "key", "mpcdatalen", "cksum", "nocs"}),
     ),
     "mp_join_syn": (_join_syn, frozenset({"backup", "address_id", "token", "rand"})),
     "mp_join_syn_ack": (_join_syn_ack, frozenset({"backup", "address_id", "sender_hmac", "rand"})),
     "mp_join_ack": (_join_ack, frozenset({"sender_hmac"})),
     "dss": (
         _dss,
-        frozenset({"dack4", "dack8", "dsn4", "dsn8", "ssn", "dll", "nocs", "cksum", "fin"}),
+        frozenset({"dack", "dack4", "dack8", "dsn4", "dsn8", "ssn", "dll", "nocs", "cksum", "fin"}),
     ),
     "add_address": (
         _add_address,

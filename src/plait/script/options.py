@@ -169,7 +169,7 @@ def show_option(option: Option) -> str:
         case "mss" | "wscale":
             return f"{option.name} {next(iter(fields.values()))}"
         case "kind":
-            return f"kind {fields['kind']} {fields['body'].hex()}"
+            return f"kind {fields['kind']} 0x{fields['body'].hex()}"
     shown = (
         f"{_WORDS.get(name, name)}={_show(value)}"
         for name, value in fields.items()

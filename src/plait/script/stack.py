@@ -6,6 +6,7 @@ Packets cross as octets, so that the script's codec judges those of the stack.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
@@ -13,10 +14,9 @@ from plait.errors import DecodeError
 from plait.host.host import Host
 from plait.host.output import split
 from plait.host.settings import Settings
-from plait.pathing import path_managers
 from plait.script.backend import Backend, Outcome, Task
 from plait.script.settings import Configuration
-from plait.script.stack_paths import NAME, Endpoints
+from plait.script.stack_paths import Plan, planned
 from plait.script.stack_shell import StackShell
 from plait.script.stack_sockets import Blocked, StackSockets
 from plait.units import SECOND, Nanos
@@ -28,13 +28,10 @@ _T = TypeVar("_T")
 _EPOCH: Final = 1_000 * SECOND
 """Virtual time of the first line: clocks derived from it are not zero."""
 
-path_managers.add(NAME, Endpoints)
-
 LINUX: Final = Settings(
     mptcp=False,
     checksum=False,
     nodelay=False,
-    path_manager=NAME,
     max_subflows=3,
     receive_buffer=6 << 20,
 )
@@ -43,7 +40,8 @@ LINUX: Final = Settings(
 
 def on_stack(config: Configuration, directory: Path, work: Callable[[Backend], _T]) -> _T:
     """Return what `work` returns for a host of plait's stack."""
-    return work(StackBackend(config, directory))
+    with planned() as plan:
+        return work(StackBackend(config, directory, plan))
 
 
 class StackBackend(Backend):
@@ -52,15 +50,15 @@ class StackBackend(Backend):
     name: ClassVar[str] = "stack"
     patience: ClassVar[Nanos] = 600 * SECOND
 
-    def __init__(self, config: Configuration, directory: Path) -> None:
+    def __init__(self, config: Configuration, directory: Path, plan: Plan) -> None:
         super().__init__()
         self._now: Nanos = _EPOCH
-        Endpoints.reset()
-        self._host = Host(LINUX, b"plait script".ljust(32, b"."))
+        settings = replace(LINUX, path_manager=plan.name)
+        self._host = Host(settings, b"plait script".ljust(32, b"."))
         self._host.on_local_address(self._now, config.local.ip, present=True, mtu=config.mtu)
-        self._stack_sockets = StackSockets(self._host, LINUX, self.now)
+        self._stack_sockets = StackSockets(self._host, settings, self.now)
         self.sockets = self._stack_sockets
-        self._shell = StackShell(self._host, self._stack_sockets, config, directory)
+        self._shell = StackShell(self._host, self._stack_sockets, plan, config, directory)
         self._waiting: list[tuple[Task, Nanos | None]] = []
 
     def now(self) -> Nanos:

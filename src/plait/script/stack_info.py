@@ -1,12 +1,15 @@
-"""What plait's stack knows of struct tcp_info."""
+"""What scripts see and do inside plait's stack that no call of an application offers."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
+from plait.addresses import IpAddress
 from plait.host.host import Host
+from plait.mptcp import priorities
 from plait.tcp.info import CA_STATES, STATES
 from plait.tcp.info import tcp_info as snapshot
+from plait.units import Nanos
 
 
 def has_cookie(host: Host, connection_id: int) -> bool:
@@ -23,3 +26,12 @@ def tcp_info(host: Host, connection_id: int) -> dict[str, int]:
     info["state"] = STATES.index(info["state"]) + 1
     info["ca_state"] = CA_STATES.index(info["ca_state"])
     return {f"tcpi_{name}": value for name, value in info.items()}
+
+
+def set_backup(host: Host, now: Nanos, address: IpAddress, backup: bool) -> None:
+    """Ask the peers of all connections to spare subflows from an address, or to use them."""
+    for entry in host._connections.by_id.values():  # noqa: SLF001 - no call does this for all
+        for subflow in entry.connection.subflows:
+            if subflow.alive and subflow.path.local == address:
+                priorities.set_backup(entry.connection, now, subflow, backup)
+        host._touch(entry)  # noqa: SLF001 - the turn that is owed sends it

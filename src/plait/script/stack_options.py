@@ -164,6 +164,7 @@ SYSCTLS: Final = {
         Row(
             "net.ipv4.tcp_invalid_ratelimit", "challenge_gap", lambda text: int(text) * MILLISECOND
         ),
+        Row("net.mptcp.allow_join_initial_addr_port", "allow_join_initial", _switch),
         Row("net.mptcp.checksum_enabled", "checksum", _switch),
         Row("net.mptcp.mptcp_version", "mptcp_versions", lambda text: f"v{int(text)}"),
         Row("net.mptcp.close_timeout", "no_subflow_timeout", lambda text: int(text) * SECOND),

@@ -8,13 +8,15 @@ from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import Final
 
+from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.host.host import Host
 from plait.script.errors import UnsupportedError
 from plait.script.settings import Configuration
 from plait.script.shell import commands_of, helper_of
+from plait.script.stack_info import set_backup
 from plait.script.stack_options import SYSCTLS
-from plait.script.stack_paths import Endpoints
+from plait.script.stack_paths import Plan
 from plait.script.stack_sockets import StackSockets
 
 _HARMLESS: Final = ("true", ":", "set", "sleep", "tc", "nstat", "ethtool", "echo")
@@ -25,10 +27,16 @@ class StackShell:
     """Does what command lines ask for."""
 
     def __init__(
-        self, host: Host, sockets: StackSockets, config: Configuration, directory: Path
+        self,
+        host: Host,
+        sockets: StackSockets,
+        plan: Plan,
+        config: Configuration,
+        directory: Path,
     ) -> None:
         self._host = host
         self._sockets = sockets
+        self._plan = plan
         self._config = config
         self._directory = directory
 
@@ -58,22 +66,14 @@ class StackShell:
             case ["sysctl", *pairs] if all("=" in pair for pair in pairs):
                 for pair in pairs:
                     self._sysctl(*pair.split("=", 1))
-            case ["ip", "addr" | "address" | "a", "add", address, "dev", _, *_]:
-                self._host.on_local_address(
-                    self._sockets.now(), ip_interface(address).ip, present=True
-                )
-            case ["ip", "addr" | "address" | "a", "del", address, "dev", _, *_]:
-                self._host.on_local_address(
-                    self._sockets.now(), ip_interface(address).ip, present=False
-                )
+            case ["ip", "addr" | "address" | "a", "add" | "del" as verb, address, "dev", _, *_]:
+                self._address(ip_interface(address).ip, present=verb == "add")
             case ["ip", "mptcp", "limits", "set", *pairs]:
                 self._limits(dict(zip(pairs[::2], pairs[1::2], strict=False)))
-            case ["ip", "mptcp", "endpoint", "add", address, *rest]:
-                Endpoints.add(ip_address(address), rest)
+            case ["ip", "mptcp", "endpoint", *rest]:
+                self._endpoint(rest)
             case ["ip", "tcp_metrics", *_]:
                 pass
-            case ["ip", "mptcp", "endpoint", "flush"]:
-                Endpoints.reset()
             case _:
                 raise UnsupportedError(f"command {' '.join(words)} on plait's stack")
 
@@ -85,7 +85,33 @@ class StackShell:
             settings = replace(self._sockets.settings, max_subflows=int(pairs["subflows"]) + 1)
             self._sockets.settings = settings
         if "add_addr_accepted" in pairs:
-            Endpoints.accepted = int(pairs["add_addr_accepted"])
+            self._plan.accepted = int(pairs["add_addr_accepted"])
+
+    def _endpoint(self, words: list[str]) -> None:
+        """Do `ip mptcp endpoint`; connections that are open take notice."""
+        match words:
+            case ["add", text, *rest]:
+                address = ip_address(text)
+                self._plan.add(address, rest)
+                self._address(address, present=True)
+            case ["del" | "delete", "id", number]:
+                endpoint = self._plan.find(int(number))
+                self._plan.endpoints.remove(endpoint)
+                self._plan.leaving = endpoint.address
+                self._address(endpoint.address, present=True)
+                self._plan.leaving = None
+            case ["change", "id", number, "backup" | "nobackup" as word]:
+                endpoint = self._plan.find(int(number))
+                self._plan.change(endpoint, backup=word == "backup")
+                set_backup(self._host, self._sockets.now(), endpoint.address, word == "backup")
+            case ["flush"]:
+                self._plan.endpoints.clear()
+            case _:
+                raise UnsupportedError(f"command ip mptcp endpoint {' '.join(words)}")
+
+    def _address(self, address: IpAddress, *, present: bool) -> None:
+        now, mtu = self._sockets.now(), self._config.mtu
+        self._host.on_local_address(now, address, present=present, mtu=mtu)
 
     def _sysctl(self, name: str, value: str) -> None:
         row = SYSCTLS.get(name)

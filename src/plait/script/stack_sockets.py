@@ -242,6 +242,7 @@ class StackSockets(Sockets):
             sock.stirred = False
             raise self._must_wait(sock, flags)
         sock.consumed += len(data)
+        sock.stirred = self._host.at_end(sock.connection_id) or self._unread(sock) > 0
         return data
 
     def write(self, handle: int, data: bytes, flags: int) -> int:

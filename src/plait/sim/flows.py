@@ -7,11 +7,12 @@ from functools import partial
 from typing import Final
 
 from plait.addresses import IpAddress
+from plait.arguments import nanos, parse_address
 from plait.errors import UsageError
 from plait.host.settings import Settings
 from plait.sim.box import Box
 from plait.sim.cross import CrossTraffic
-from plait.sim.making import bits, make_settings, nanos, parse_address
+from plait.sim.making import bits, make_settings
 from plait.sim.packet import Opaque
 from plait.sim.recorder import FlowRecord, Recorder
 from plait.sim.routing import check_reach

@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
 
 from plait.addresses import IpAddress
+from plait.arguments import arguments, known_arguments, nanos
 from plait.drivers.emulation import LinkShape
 from plait.errors import UsageError
 from plait.host.settings import Settings
@@ -23,13 +23,12 @@ from plait.sim.queue import UNLIMITED, CoDel, Queue, Red
 from plait.sim.rate import Constant, Rate, parse_mahimahi, parse_rates
 from plait.sim.scenario import MiddleboxSpec, Shape
 from plait.sim.seed import Seed
-from plait.units import MILLISECOND, SECOND, Nanos
+from plait.units import SECOND
 
 DEFAULT_QUEUE: Final = LinkShape().queue
 """Octets of a queue of which nothing is said, the same as in the emulator."""
 
 _TYPICAL_PACKET: Final = 1500
-_TYPES: Final = {"bool": bool, "str": str, "int": int, "Octets": int, "float": float}
 
 
 def make_link(clock: Clock, seed: Seed, name: str, shape: Shape) -> Link:
@@ -56,7 +55,7 @@ def make_settings(values: Mapping[str, Any], base: Settings | None = None) -> Se
     """
     known = {one.name: str(one.type) for one in fields(Settings) if one.init}
     chosen = {} if base is None else {name: getattr(base, name) for name in known}
-    return Settings(**(chosen | _options(values, known)))
+    return Settings(**(chosen | arguments(values, known)))
 
 
 def make_box(clock: Clock, name: str, spec: MiddleboxSpec) -> Box:
@@ -68,57 +67,12 @@ def make_box(clock: Clock, name: str, spec: MiddleboxSpec) -> Box:
         kind = middleboxes.find(spec.kind)
     except UsageError as error:
         raise UsageError(f"kind: {error}") from error
-    parameters = inspect.signature(kind).parameters.values()
-    known = {one.name: str(one.annotation).removesuffix(" | None") for one in parameters}
-    options = _options(spec.options, known)
-    for one in parameters:
+    options = arguments(spec.options, known_arguments(kind))
+    for one in inspect.signature(kind).parameters.values():
         if one.default is one.empty and one.name not in options:
             raise UsageError(f"{one.name}: is missing")
     addresses = [value for value in options.values() if isinstance(value, IpAddress)]
     return Box(clock, name, kind(**options), addresses)
-
-
-def _options(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:
-    """Return keyword arguments, checked against annotations; times are given as `NAME_ms`."""
-    keys = {f"{name}_ms" if kind == "Nanos" else name: name for name, kind in known.items()}
-    chosen: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in keys:
-            raise UsageError(f"{key}: unknown key; known are {', '.join(keys) or 'none'}")
-        name = keys[key]
-        chosen[name] = _checked(key, known[name], value)
-    return chosen
-
-
-def nanos(milliseconds: float) -> Nanos:
-    """Return milliseconds as nanoseconds."""
-    return round(milliseconds * MILLISECOND)
-
-
-def _checked(key: str, kind: str, value: Any) -> Any:
-    """Return a value as its annotation wants it."""
-    if kind == "Nanos":
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise UsageError(f"{key}: must be a number of milliseconds, not {value!r}")
-        return nanos(value)
-    if kind == "IpAddress":
-        return parse_address(key, value)
-    if kind == "float" and type(value) is int:
-        value = float(value)
-    wanted = _TYPES.get(kind)
-    if wanted is not None and type(value) is not wanted:
-        raise UsageError(f"{key}: must be {wanted.__name__}, not {value!r}")
-    if wanted is int and value < 0:
-        raise UsageError(f"{key}: must not be negative: {value}")
-    return value
-
-
-def parse_address(key: str, text: Any) -> IpAddress:
-    """Return an address.  Raises UsageError that begins with `key`."""
-    try:
-        return ip_address(str(text))
-    except ValueError as error:
-        raise UsageError(f"{key}: {text!r} is no IP address") from error
 
 
 def _rate(shape: Shape) -> Rate:

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from plait.arguments import nanos
 from plait.sim.flows import Flow
-from plait.sim.making import nanos
 from plait.sim.recorder import LinkRecord, Recorder
 from plait.sim.result import result
 from plait.sim.scenario import Scenario

@@ -286,7 +286,6 @@ class Station(Node):
             application.on_open(now)
         elif isinstance(event, SubflowUp | SubflowDown):
             application.on_subflow(now, event)
-        else:
-            assert isinstance(event, Closed | Lost)
+        elif isinstance(event, Closed | Lost):
             del self._applications[event.connection_id]
             application.on_end(now, event.reason if isinstance(event, Lost) else None)

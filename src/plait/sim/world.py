@@ -7,6 +7,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 from plait.addresses import IpAddress
+from plait.arguments import nanos, parse_address
 from plait.errors import UsageError
 from plait.host.settings import Settings
 from plait.sim.box import INSIDE, OUTSIDE, Box
@@ -18,8 +19,6 @@ from plait.sim.making import (
     make_link,
     make_loss,
     make_settings,
-    nanos,
-    parse_address,
 )
 from plait.sim.node import Node, Route, Router
 from plait.sim.rate import Constant

@@ -68,7 +68,9 @@ def reset(connection: TcpConnection, now: Nanos) -> Segment:
     options = connection.reset_due or ()
     connection.reset_due = None
     if connection.half_open is not None:
-        return reset_half_open(connection, now, connection.half_open)
+        segment = reset_half_open(connection, now, connection.half_open)
+        segment.options = options
+        return segment
     segment = bare(connection, now, RST | ACK, connection.sender.snd_nxt)
     segment.sack = ()
     segment.options = options

@@ -33,6 +33,7 @@ def run(scenario: Callable[[Stack, Stack], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(bounded())
 
 
+@pytest.mark.rfc("6182", "2.2", "M6182-2.2-01")
 @pytest.mark.parametrize("length", [0, 1, 65_536, 4 << 20])
 def test_what_is_sent_comes_back(length: int) -> None:
     async def scenario(one: Stack, other: Stack) -> None:

@@ -1,4 +1,4 @@
-"""ADD_ADDR, REMOVE_ADDR and MP_PRIO (RFC 8684, 3.3.8 and 3.4)."""
+"""Addresses that come: ADD_ADDR (RFC 8684, 3.4.1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from support.script import (
     PEER_2,
     PORT,
     UNCHECKED,
-    Flow,
     MpPeer,
     payload,
 )
@@ -21,12 +20,10 @@ from plait.addresses import IpAddress
 from plait.mptcp import advertising
 from plait.units import SECOND
 from plait.wire.mptcp.add_addr import AddAddr
-from plait.wire.mptcp.mp_join import MpJoinSyn
 from plait.wire.mptcp.mp_prio import MpPrio
 from plait.wire.mptcp.remove_addr import RemoveAddr
 from plait.wire.option import Option
-from plait.wire.segment import ACK, FIN, SYN, Segment
-from plait.wire.tcp_options import Mss
+from plait.wire.segment import SYN, Segment
 
 MESH = replace(UNCHECKED, path_manager="fullmesh")
 
@@ -194,99 +191,12 @@ def test_no_more_than_two_signals_in_a_row() -> None:
     assert counts == [2, 2, 1, 0]
 
 
-# ---- REMOVE_ADDR
-
-
-@pytest.mark.rfc("8684", "3.2", "M8684-3.2-04")
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-03")
-def test_removed_addresses_end_their_subflows() -> None:
-    peer = MpPeer(UNCHECKED)
-    flows = [peer.join(PEER_2, address_id=2), peer.join(ip_address("10.0.3.2"), address_id=3)]
-    sent = peer.first.send(options=[RemoveAddr((2, 3))])
-    ended = {one.flow for one in sent if one.flags & FIN}
-    assert ended == {flow.sent[0].flow for flow in flows}
-    peer.data(b"goes on")
-    assert peer.script.read(2) == b"goes on"
-
-
-@pytest.mark.rfc("8684", "3.2", "M8684-3.2-06")
-def test_id_0_is_the_first_address() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = peer.join()
-    sent = second.send(options=[RemoveAddr((0,))])
-    assert {one.flow for one in sent if one.flags & FIN} == {peer.first.sent[0].flow}
-
-
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-09")
-@pytest.mark.rfc("8684", "3.8", "M8684-3.8-03")
-def test_an_unknown_id_is_ignored() -> None:
-    peer = MpPeer(UNCHECKED)
-    peer.join()
-    assert peer.first.send(options=[RemoveAddr((200,))]) == []
-
-
-def test_the_last_subflow_is_kept() -> None:
-    peer = MpPeer(UNCHECKED)
-    peer.first.send(options=[RemoveAddr((0,))])
-    peer.data(b"goes on")
-    assert peer.script.read(2) == b"goes on"
-
-
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-01")
-def test_an_address_of_ours_that_went_is_withdrawn_on_another_path() -> None:
-    peer = MpPeer(MESH)
-    flow = joined_from_second(peer)
-    host = peer.script.host
-    host.on_local_address(peer.script.now, HOST_2, present=False)
-    sent = peer.script.turn()
-    (carrier,) = [one for one in sent if found([one], RemoveAddr)]
-    assert found([carrier], RemoveAddr) == [RemoveAddr((1,))]
-    assert carrier.flow == peer.first.sent[0].flow
-    assert not flow.script.connection(2).subflows[1].can_send
-
-
-def joined_from_second(peer: MpPeer) -> Flow:
-    """Join the host's second address."""
-    flow = peer.script.flow(PEER_2, remote=HOST_2)
-    option = MpJoinSyn(token=peer.keys.remote_token, nonce=0xC0FFEE, address_id=2)
-    (answer,) = flow.send(SYN, options=[Mss(1460), option])
-    flow.send(options=[peer.join_ack(flow, answer)])
-    return flow
-
-
 @pytest.mark.rfc("8684", "3.2", "M8684-3.2-01")
 def test_an_address_that_comes_later_is_joined_from(peer: MpPeer) -> None:
     third = ip_address("10.0.3.1")
     peer.script.host.on_local_address(0, third, present=True)
     (syn,) = joins(peer.script.turn())
     assert peer.script.flows[syn.flow].path.remote == third
-
-
-# ---- MP_PRIO
-
-
-@pytest.mark.rfc("8684", "3.3.8", "M8684-3.3.8-02")
-@pytest.mark.rfc("8684", "3.3.8", "M8684-3.3.8-03")
-def test_mp_prio_takes_its_subflow_out_and_brings_it_back() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = peer.join()
-    second.send(dss=peer.ack(), options=[MpPrio(backup=True)])
-    assert payload(peer.script.write(2, bytes(200_000)))
-    assert payload(second.sent) == b""
-    second.send(dss=peer.ack(), options=[MpPrio(backup=False)])
-    assert payload(second.sent)
-
-
-@pytest.mark.rfc("8684", "3.3.8", "M8684-3.3.8-05")
-def test_our_mp_prio_goes_on_its_own_subflow_and_binds_the_peer_only() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = peer.join()
-    subflow = peer.connection.subflows[1]
-    advertising.set_backup(peer.connection, subflow, backup=True)
-    peer.script.write(2, bytes(200_000))
-    (carrier,) = [one for one in second.sent if found([one], MpPrio)]
-    assert carrier.flags == ACK
-    assert payload(second.sent)
 
 
 @pytest.mark.rfc("8684", "3", "M8684-3-03")

@@ -111,7 +111,7 @@ def test_subflows_whose_fins_are_not_answered_are_reset_after_a_while(peer: MpPe
     acknowledge(peer, 2)
     assert peer.script.read(ID) == b""
     sent = resets(peer.script.wait(61 * SECOND))
-    assert [one.options for one in sent] == [(MpTcprst(TOO_MUCH_OUTSTANDING_DATA),)]
+    assert [one.options for one in sent] == [(MpTcprst(TOO_MUCH_OUTSTANDING_DATA, transient=True),)]
     assert not peer.script.host._connections.by_id
     assert peer.script.endings() == [None]
 
@@ -211,7 +211,7 @@ def test_a_stale_subflow_is_reset_at_the_end() -> None:
         end.finish = True
     world.run(2 * SECOND)
     gone = [one for _, one in world.initiator.line.sent if one.flags & RST]
-    assert [one.options for one in gone] == [(MpTcprst(TOO_MUCH_OUTSTANDING_DATA),)]
+    assert [one.options for one in gone] == [(MpTcprst(TOO_MUCH_OUTSTANDING_DATA, transient=True),)]
     assert len(world.listener.received) == 1_000_000
 
 
@@ -337,3 +337,18 @@ def test_time_passes_quickly_in_a_closed_world() -> None:
     world.transfer(b"bye", span=5 * SECOND)
     assert all(end.empty for end in world.ends)
     assert world.initiator.events[-1][0] < 200 * MILLISECOND
+
+
+@pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-10")
+@pytest.mark.parametrize(("mptcp", "span"), [(True, 15), (False, 60)])
+def test_time_wait_is_short_once_the_stream_ended_in_both_directions(
+    mptcp: bool, span: int
+) -> None:
+    world = World(Settings(mptcp=mptcp))
+    world.transfer(b"hello", back=b"answer", span=10 * SECOND)
+    waiting = [len(end.host._time_wait) for end in world.ends]
+    assert sum(waiting) > 0
+    world.run((span - 11) * SECOND)
+    assert [len(end.host._time_wait) for end in world.ends] == waiting
+    world.run(2 * SECOND)
+    assert all(end.empty for end in world.ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from random import Random
@@ -10,17 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.script import UNCHECKED, MpPeer, payload
-from support.world import Hook, World
+from support.world import FAR, Hook, World
 
 from plait.host.events import Closed, Lost, SubflowDown, SubflowUp
 from plait.host.output import split
 from plait.host.settings import Settings
 from plait.mptcp.keys import Keys
 from plait.mptcp.paths import MAX_ENDED
+from plait.scheduling import schedulers
+from plait.scheduling.base import Grant, Scheduler, SubflowView
 from plait.tcp.settings import window_scale
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.mptcp.dss import DATA_ACK, MAPPING
-from plait.wire.segment import RST, SYN, Segment
+from plait.wire.segment import ACK, RST, SYN, Segment
 from plait.wire.tcp import serialize_tcp
 from plait.wire.tcp_options import WindowScale
 
@@ -290,3 +293,95 @@ def test_a_window_scale_stripped_from_one_subflow_is_no_harm() -> None:
     world.initiator.to_send = STREAM * 10
     world.run(10 * SECOND)
     assert bytes(world.listener.received) == STREAM * 10
+
+
+# ---- what RFC 8684 asks of a whole connection
+
+
+@pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-04")
+def test_one_subflow_may_fill_the_window_of_the_connection() -> None:
+    peer = MpPeer(UNCHECKED)
+    second = peer.join()
+    far = UNCHECKED.receive_buffer - 10_000
+    second.send(ACK, b"far", seq=1 + far, dss=peer.dss(1 + far, 1 + far, b"far"))
+    assert peer.connection.subflows[1].tcp.receiver.reassembly.buffered == 3
+
+
+@pytest.mark.rfc("8684", "3.3.4", "M8684-3.3.4-04")
+def test_a_window_that_grew_is_that_of_every_subflow() -> None:
+    world = World(Settings(path_manager="fullmesh"))
+    world.start()
+    first = world.listener.connection.tuning.receive
+    world.initiator.to_send = bytes(20_000_000)
+    world.run()
+    grown = world.listener.connection.tuning.receive
+    assert grown > first
+    windows = [one.tcp.receiver.window for one in world.listener.connection.subflows]
+    assert windows == [grown, grown]
+
+
+@pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-02")
+@pytest.mark.parametrize("order", [(1000, 30_000), (30_000, 1000)])
+def test_of_windows_that_differ_by_subflow_the_larger_holds(order: tuple[int, int]) -> None:
+    peer = MpPeer(replace(UNCHECKED, scheduler="default"))
+    second = peer.join()
+    peer.connection.sender.edge = 1
+    for flow, window in zip((peer.first, second), order, strict=True):
+        flow.send(dss=peer.ack(), window=window)
+    peer.script.write(2, bytes(100_000))
+    assert peer.connection.sender.edge == 30_001
+    assert peer.connection.sender.snd_nxt > 1001
+
+
+class Last(Scheduler):
+    """Sends all on the subflow that came last."""
+
+    def schedule(
+        self, now: Nanos, start: int, stop: int, edge: int, subflows: Sequence[SubflowView]
+    ) -> list[Grant]:
+        view = subflows[-1]
+        length = min(stop - start, view.room, view.burst)
+        return [Grant(view.index, start, start + length)] if length else []
+
+
+@pytest.mark.rfc("8684", "3.3.8", "M8684-3.3.8-01")
+def test_how_subflows_are_used_is_up_to_the_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(schedulers._known, "last", Last)
+    peer = MpPeer(replace(UNCHECKED, scheduler="last"))
+    second = peer.join()
+    peer.script.write(2, bytes(5000))
+    assert len(payload(second.sent)) == 5000
+    assert payload(peer.first.sent) == b""
+
+
+@pytest.mark.rfc("8684", "C", "M8684-C-01")
+def test_the_state_of_both_levels_is_there_to_be_looked_at() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.data(b"12345")
+    peer.script.write(2, b"abc")
+    connection = peer.connection
+    keys = connection.keys
+    assert (keys.local, keys.remote) == (peer.keys.remote, peer.keys.local)
+    assert (keys.local_token, keys.remote_token) == (peer.keys.remote_token, peer.keys.local_token)
+    assert not connection.checksum
+    sender, receiver = connection.sender, connection.receiver
+    assert (sender.snd_una, sender.snd_nxt, sender.edge) == (1, 4, 65_536)
+    assert (receiver.rcv_nxt, receiver.window()) == (6, UNCHECKED.receive_buffer - 5)
+    (subflow,) = connection.subflows
+    below = subflow.tcp
+    assert (below.sender.snd_una, below.sender.snd_nxt, below.receiver.rcv_nxt) == (1, 4, 6)
+
+
+@pytest.mark.rfc("6182", "5.4", "M6182-5.4-01")
+def test_signals_travel_in_options_and_payload_is_the_stream_alone() -> None:
+    stream = bytes(range(256)) * 2000
+    world = World(Settings(path_manager="fullmesh"), far=(FAR[0], ip_address("10.0.2.2")))
+    world.transfer(stream, back=b"answer")
+    sent = world.initiator.line.sent
+    assert sum(one.length for _, one in sent) == len(stream)
+    assert {type(option).__name__ for _, one in sent for option in one.options} >= {
+        "MpCapableSyn",
+        "MpJoinSyn",
+        "MpJoinAck",
+        "AddAddr",
+    }

@@ -71,6 +71,7 @@ BOXES: dict[str, tuple[Hook | None, Hook | None]] = {
 }
 
 
+@pytest.mark.rfc("6182", "2.2", "M6182-2.2-02")
 @pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-22")
 @pytest.mark.parametrize("whole", [True, False], ids=["whole", "split"])

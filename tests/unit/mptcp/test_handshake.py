@@ -19,6 +19,7 @@ from support.script import (
     payload,
 )
 
+from plait.errors import UsageError
 from plait.host.events import Accepted, Established
 from plait.host.settings import Settings
 from plait.units import SECOND
@@ -378,3 +379,36 @@ def test_accepted_comes_with_the_third_packet() -> None:
     assert script.heard(Accepted) == []
     flow.send(ACK)
     assert script.heard(Accepted) == [Accepted(2, 1)]
+
+
+@pytest.mark.rfc("8684", "3.1", "M8684-3.1-35")
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("passive", [True, False], ids=["listener", "initiator"])
+def test_a_host_that_wants_no_checksums_is_plain_tcp_to_a_peer_that_asks(
+    passive: bool, asked: bool
+) -> None:
+    settings = replace(UNCHECKED, accept_checksum=False)
+    if not (asked and passive):
+        peer = MpPeer(settings, passive=passive, checksum=asked, confirm=not asked)
+        assert peer.script.host.info(peer.id).is_mptcp is not asked
+        return
+    script = Script(settings)
+    script.host.listen(0, PORT)
+    flow = script.flow()
+    (answer,) = flow.send(SYN, options=[MpCapableSyn(flags=HMAC_SHA256 | CHECKSUM_REQUIRED)])
+    assert capable(answer) == []
+    flow.send(ACK, b"plain")
+    assert script.read(2) == b"plain"
+
+
+def test_a_host_cannot_both_ask_for_checksums_and_refuse_them() -> None:
+    with pytest.raises(UsageError, match="accept_checksum"):
+        Settings(checksum=True, accept_checksum=False)
+
+
+@pytest.mark.rfc("8684", "3.1", "M8684-3.1-12")
+def test_keys_come_from_the_randomness_that_the_caller_gives() -> None:
+    def key(seed: bytes) -> bytes:
+        return MpPeer(seed=seed).keys.remote
+
+    assert key(b"one") == key(b"one") != key(b"two")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.script import HOST, HOST_2, UNCHECKED, Flow, MpPeer, payload
+from support.script import HOST, HOST_2, UNCHECKED, Flow, MpPeer, payload, resets
 from support.world import NEAR, World
 
 from plait.host.events import LossReason, SubflowDown
+from plait.host.settings import Settings
 from plait.units import MILLISECOND, SECOND, Nanos
+from plait.wire.mptcp.mp_tcprst import (
+    TOO_MUCH_OUTSTANDING_DATA,
+    UNACCEPTABLE_PERFORMANCE,
+    MpTcprst,
+)
 from plait.wire.segment import ACK, RST, Segment
 
 STREAM = bytes(range(256)) * 4000
@@ -157,3 +163,74 @@ def test_data_that_subflows_deliver_in_vain_is_given_up_in_the_end() -> None:
     assert peer.script.endings() == [LossReason.TIMED_OUT]
     copies = [one for flow in flows for one in flow.sent if one.length]
     assert 10 <= len(copies) <= 20
+
+
+# ---- paths that fail again and again
+
+
+def failing(timeouts: int) -> tuple[MpPeer, Flow]:
+    """Return a host whose second subflow does not answer any more."""
+    peer = MpPeer(replace(UNCHECKED, bad_path_timeouts=timeouts))
+    second = peer.join()
+    peer.script.host.write(0, 2, bytes(range(200)) * 50)
+    peer.script.turn()
+    assert payload(second.sent)
+    return peer, second
+
+
+@pytest.mark.rfc("8684", "3.3.2", "M8684-3.3.2-08")
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-07")
+@pytest.mark.parametrize("delivered", [True, False])
+def test_a_path_that_fails_again_and_again_is_reset_with_a_reason(delivered: bool) -> None:
+    peer, second = failing(3)
+    head = min(places(peer, second))
+    for _ in range(60):
+        peer.acked = 10_001 if delivered else head
+        peer.first.send(dss=peer.ack())
+        peer.script.wait(100 * MILLISECOND)
+    (reset,) = resets(second.sent)
+    reason = TOO_MUCH_OUTSTANDING_DATA if delivered else UNACCEPTABLE_PERFORMANCE
+    assert reset.options == (MpTcprst(reason, transient=True),)
+    assert len(peer.script.heard(SubflowDown)) == 1
+    assert delivered or head in places(peer, peer.first)
+
+
+@pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-07")
+def test_by_default_such_a_path_is_kept() -> None:
+    peer, second = failing(Settings().bad_path_timeouts)
+    for _ in range(600):
+        peer.acked = 10_001
+        peer.first.send(dss=peer.ack())
+        peer.script.wait(100 * MILLISECOND)
+    assert resets(second.sent) == []
+
+
+def test_the_only_path_is_never_reset_for_its_performance() -> None:
+    peer = MpPeer(replace(UNCHECKED, bad_path_timeouts=1))
+    peer.script.write(2, b"hello")
+    peer.script.wait(30 * SECOND)
+    assert resets(peer.first.sent) == []
+
+
+@pytest.mark.rfc("8684", "3.3.2", "M8684-3.3.2-06")
+def test_what_a_receiver_took_and_threw_away_is_sent_again() -> None:
+    peer = MpPeer(UNCHECKED)
+    second = peer.join()
+    peer.script.write(2, bytes(range(200)) * 50)
+    for flow in (peer.first, second):
+        flow.send(dss=peer.ack())  # all of it is acknowledged, none of it at the data level
+    again = peer.script.wait(10 * SECOND)
+    assert min(peer.dsn_of(one) for one in again if one.length) == 1
+
+
+@pytest.mark.rfc("8684", "3.3.7", "M8684-3.3.7-02")
+def test_a_loss_is_the_business_of_the_controller_of_its_own_subflow() -> None:
+    peer, second = loaded()
+    first, other = (one.tcp.sender.controller for one in peer.connection.subflows)
+    before = (first.cwnd, other.cwnd)
+    for _ in range(10):
+        peer.acked = min(places(peer, second))
+        peer.first.send(dss=peer.ack())
+        peer.script.wait(100 * MILLISECOND)
+    assert other.cwnd < before[1]
+    assert first.cwnd >= before[0]

@@ -17,7 +17,7 @@ from support.script import (
 )
 
 from plait.addresses import IpAddress
-from plait.mptcp import advertising
+from plait.mptcp import advertising, priorities
 from plait.units import SECOND
 from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.mp_prio import MpPrio
@@ -133,7 +133,7 @@ def test_our_mp_prio_names_a_subflow_that_does_not_answer(stale: bool) -> None:
     second = peer.join()
     subflow = peer.connection.subflows[1]
     subflow.tcp.sender.backoff = int(stale)
-    advertising.set_backup(peer.connection, subflow, backup=True)
+    priorities.set_backup(peer.connection, 0, subflow, backup=True)
     peer.script.write(2, b"hello")
     carrier, option = (
         (peer.first, MpPrio(backup=True, address_id=subflow.local_id))

@@ -15,7 +15,7 @@ from plait.errors import UnknownNameError
 from plait.host.events import SubflowUp
 from plait.host.settings import Settings
 from plait.host.syn_cookies import CANDIDATES
-from plait.mptcp import advertising
+from plait.mptcp import priorities
 from plait.mptcp.handshake import SERVED
 from plait.units import MILLISECOND, SECOND
 from plait.wire.crypto import KEY_OCTETS, Entropy, token
@@ -293,7 +293,7 @@ def test_priorities_cross_between_hosts() -> None:
     connection = world.initiator.connection
     first, second = connection.subflows
     second.tcp.sender.backoff = 1
-    advertising.set_backup(connection, second, backup=True)
+    priorities.set_backup(connection, world.now, second, backup=True)
     second.tcp.sender.backoff = 0
     world.initiator.host.write(world.now, world.initiator.connection_id, b"x")
     world.run(SECOND)

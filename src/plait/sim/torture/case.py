@@ -46,20 +46,20 @@ class Fault:
     """One thing that makes a case harder."""
 
     kind: str
-    """`shape` of a path, `box` on it, `event`, `settings` of a host, or `wrap`: its data
-    sequence numbers pass 2**32 early."""
+    """`shape` of a path, `box` on it, `event`, `settings` of a host, `wrap`: its data sequence
+    numbers pass 2**32 early, or `signal` that it is to give."""
 
     path: int = 0
-    """Path of the initiator, for `shape` and `box`."""
+    """Path of the initiator, for `shape` and `box`; of a signal the number of the subflow."""
 
     host: str = ""
-    """Whose settings or numbers; empty is both hosts."""
+    """Whose settings, numbers or signal; empty is both hosts."""
 
     direction: str = "both"
     """Of a shape: `forth`, `back` or `both`."""
 
     name: str = ""
-    """Kind of the middlebox."""
+    """Kind of the middlebox or signal."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     events: tuple[EventSpec, ...] = ()
@@ -75,6 +75,8 @@ class Fault:
             return f"path {self.path}: {self.name}({values})"
         if self.kind == "wrap":
             return f"data sequence numbers of {self.host} wrap early"
+        if self.kind == "signal":
+            return f"{self.host}, subflow {self.path}: {self.name}({values})"
         if self.kind == "settings":
             return f"settings of {self.host or 'both'}: {values}"
         return "; ".join(_show_event(event) for event in self.events)

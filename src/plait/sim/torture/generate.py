@@ -21,6 +21,7 @@ from plait.sim.torture.case import (
     TalkPlan,
     address,
 )
+from plait.sim.torture.signals import LEAVE, SPARE, USE
 from plait.units import MILLISECOND, SECOND
 
 _BUFFERS: Final = (700, 2000, 6000, 20_000, 65_535, 200_000, 1 << 20)
@@ -57,6 +58,7 @@ def generate(seed: int) -> Case:
             *_interference(draw, faults, len(paths)),
             *_versions(seed),
             *_pacing(seed),
+            *_rules(seed, version),
         ),
     )
 
@@ -146,6 +148,37 @@ def _pacing(seed: int) -> list[Fault]:
     paced: tuple[dict[str, Any], ...] = ({"congestion": Bbr.name}, {"pacing": True})
     anyone = (INITIATOR, LISTENER, "")
     return [_setting(draw.choice(anyone), **values) for values in paced if draw.random() < 0.2]
+
+
+def _rules(seed: int, version: int) -> list[Fault]:
+    """Return what RFC 8684 leaves to hosts: widths, resets, who may be joined where, signals."""
+    draw = Seed(seed).random("rules")
+    anyone = (INITIATOR, LISTENER, "")
+    both = (INITIATOR, LISTENER)
+    faults = [
+        _setting(draw.choice(anyone), **{name: 4})
+        for name in ("dsn_octets", "data_ack_octets")
+        if draw.random() < 0.25
+    ]
+    if draw.random() < 0.1:
+        values = {"bad_path_timeouts": draw.randint(1, 4)}
+        faults.append(Fault(kind="settings", host=draw.choice(both), values=values, fatal=True))
+    if draw.random() < 0.1:
+        where = f"[{address(version, 101, 1)}]:8443"
+        faults.append(_setting(LISTENER, allow_join_initial=False, advertise=where))
+    faults += [
+        Fault(
+            kind="signal",
+            host=draw.choice(both),
+            path=draw.choice((0, 1)),
+            name=name,
+            values={"at_ms": draw.randint(500, 4000)},
+            fatal=name == LEAVE,
+        )
+        for name in (SPARE, USE, LEAVE)
+        if draw.random() < 0.2
+    ]
+    return faults
 
 
 def _setting(host: str, **values: Any) -> Fault:

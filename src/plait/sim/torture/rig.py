@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from plait.arguments import parse_address
 from plait.errors import UsageError
 from plait.host.events import LossReason
-from plait.sim.making import parse_address
 from plait.sim.seed import Seed
 from plait.sim.station import Station
-from plait.sim.torture.case import INITIATOR, LISTENER, Case, address, build
+from plait.sim.torture import signals
+from plait.sim.torture.case import INITIATOR, LISTENER, Case, Fault, address, build
 from plait.sim.torture.holdings import connections_of, held, most, residue
 from plait.sim.torture.observer import Watch
 from plait.sim.torture.talk import Party, Talk
@@ -69,6 +71,9 @@ class Rig:
                 station = self.world.station(fault.host)
                 entropy = self.world.seed.octets(f"wrap/{fault.host}")
                 wrap_early(station.host, entropy, initiator=fault.host == INITIATOR)
+            elif fault.kind == "signal":
+                station = self.world.station(fault.host)
+                self.clock.call_at(signals.due(fault), partial(_give, station, fault))
         self.talks = [Talk(number, plan) for number, plan in enumerate(case.talks)]
         self.watches = [
             self._watch(self.initiator, [talk.initiator for talk in self.talks]),
@@ -183,6 +188,10 @@ class Rig:
             if left:
                 found.append(f"{station.name} keeps {left}")
         return "; ".join(found)
+
+
+def _give(station: Station, fault: Fault, _: None) -> None:
+    signals.give(station, fault)
 
 
 def run_case(case: Case, capture: Path | None = None) -> Verdict:

@@ -132,6 +132,7 @@ def test_every_vector_has_a_form() -> None:
 @pytest.mark.rfc("8684", "3", "M8684-3-01")
 @pytest.mark.rfc("8684", "3.3", "M8684-3.3-01")
 @pytest.mark.rfc("8684", "3.3", "M8684-3.3-08")
+@pytest.mark.rfc("8684", "7", "M8684-7-01")
 @pytest.mark.parametrize("name", FORMS)
 def test_form(name: str) -> None:
     assert FORMS[name].serialize().hex() == OCTETS[name]

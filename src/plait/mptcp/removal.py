@@ -1,0 +1,172 @@
+"""Addresses that go: REMOVE_ADDR in both directions (RFC 8684, 3.4.2).
+
+The peer's REMOVE_ADDR may be forged or premature, so each path it concerns is asked by a keep-alive
+first; only one that does not answer is reset.  An address of ours that went takes its subflows
+along by RST.  One that still works is left in order: the peer is asked to spare its subflows, what
+is on the way arrives, FINs are exchanged, and only then REMOVE_ADDR tells.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from plait.mptcp import advertising, closing, fallback, priorities
+from plait.mptcp.state import Phase
+from plait.mptcp.tasks import Task
+from plait.tcp.receiver import NEVER
+from plait.wire.mptcp.mp_tcprst import UNSPECIFIED
+from plait.wire.mptcp.remove_addr import RemoveAddr
+
+if TYPE_CHECKING:
+    from plait.addresses import IpAddress
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos
+
+PROBES: Final = 3
+"""Keep-alives before a path whose address was removed counts as dead."""
+
+PATIENCE: Final = 6
+"""Round trips, roughly, that the peer has to stop sending on a subflow that is left."""
+
+
+MAX_IDS: Final = 8
+"""Ids of one REMOVE_ADDR, which fit beside timestamps and a Data ACK."""
+
+
+class Inquiry(Task):
+    """Whether a path still works although the peer removed its address."""
+
+    __slots__ = ("asked_at",)
+
+    def __init__(self, subflow: Subflow, now: Nanos) -> None:
+        Task.__init__(self, subflow, now)
+        self.asked_at = now
+
+    def on_time(self, connection: Connection, now: Nanos) -> None:
+        """Keep the subflow if anything came, ask again, or reset it."""
+        tcp = self.subflow.tcp
+        if tcp.keepalive.heard_at > self.asked_at:
+            self.at = NEVER
+        elif self.tries < PROBES:
+            tcp.probe_due = True
+            connection.counters.tcp_keep_alive += 1
+            self.at = now + tcp.sender.rtt.backed_off(self.tries)
+            self.tries += 1
+        else:
+            self.at = NEVER
+            connection.counters.rm_subflow += 1
+            fallback.reset(connection, now, self.subflow, UNSPECIFIED)
+
+
+class Departure(Task):
+    """Leaving a subflow whose address we give up: what the peer sent on it is to arrive."""
+
+    __slots__ = ("address_id", "quiet_since")
+
+    def __init__(self, subflow: Subflow, now: Nanos, address_id: int) -> None:
+        Task.__init__(self, subflow, now + subflow.tcp.sender.rtt.rto)
+        self.address_id = address_id
+        self.quiet_since = now
+
+    def on_time(self, connection: Connection, now: Nanos) -> None:
+        """Close the subflow once nothing moved on it for a while, or after some time anyway."""
+        tcp = self.subflow.tcp
+        moved = tcp.keepalive.heard_at > self.quiet_since or tcp.sender.outstanding()
+        self.tries += 1
+        if moved and self.tries < PATIENCE:
+            self.quiet_since = now
+            self.at = now + tcp.sender.rtt.rto
+            return
+        self.at = NEVER
+        self.subflow.leaving = False
+        closing.retire(connection, now, self.subflow)
+        _tell_if_left(connection, self.address_id)
+
+
+def on_remove_addr(connection: Connection, now: Nanos, option: RemoveAddr) -> None:
+    """Use the addresses no more and ask the paths to them; ids nobody knows are ignored."""
+    for address_id in option.address_ids:
+        connection.counters.rm_addr += 1
+        if not connection.addresses.forget(address_id):
+            continue
+        connection.joins = [wish for wish in connection.joins if wish.remote_id != address_id]
+        for subflow in connection.subflows:
+            if subflow.remote_id == address_id and subflow.alive:
+                _doubt(connection, now, subflow)
+        actions = connection.path_manager.on_address_removed(connection.view(), address_id)
+        connection.perform(now, actions)
+
+
+def _doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Find out whether a subflow works; one that only opens is given up."""
+    if subflow.phase is Phase.OPENING:
+        closing.retire(connection, now, subflow)
+        return
+    if any(isinstance(one, Inquiry) and one.subflow is subflow for one in connection.tasks):
+        return
+    inquiry = Inquiry(subflow, now)
+    connection.tasks.append(inquiry)
+    inquiry.on_time(connection, now)
+
+
+def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
+    """Give a local address up: in order if it still works, else its subflows are reset."""
+    if address in connection.local_addresses:
+        leave(connection, now, address)
+        return
+    for subflow in list(connection.subflows):
+        if subflow.alive and subflow.path.local == address:
+            fallback.reset(connection, now, subflow, UNSPECIFIED)
+    address_id = connection.addresses.local.get(address)
+    if address_id is not None:
+        _tell_if_left(connection, address_id)
+
+
+def leave(connection: Connection, now: Nanos, address: IpAddress) -> None:
+    """Drain the subflows of a local address that works, close them, tell the peer."""
+    connection.local_addresses.remove(address)
+    connection.joins = [wish for wish in connection.joins if wish.local != address]
+    address_id = connection.addresses.local.get(address)
+    if address_id is None:
+        return
+    connection.addresses.announcements.pop(address_id, None)
+    for subflow in list(connection.subflows):
+        if subflow.path.local != address or not subflow.alive or subflow.leaving:
+            continue
+        if subflow.phase is Phase.ACTIVE:
+            subflow.leaving = True
+            priorities.set_backup(connection, now, subflow, backup=True)
+            connection.tasks.append(Departure(subflow, now, address_id))
+        else:
+            closing.retire(connection, now, subflow)
+    _tell_if_left(connection, address_id)
+
+
+def _tell_if_left(connection: Connection, address_id: int) -> None:
+    """Tell the peer that an address is gone once no subflow carries data over it."""
+    book = connection.addresses
+    using = any(one.can_send or one.leaving for one in connection.subflows if _at(one, address_id))
+    address = next((one for one, known in book.local.items() if known == address_id), None)
+    if using or address is None:
+        return
+    del book.local[address]
+    book.announcements.pop(address_id, None)
+    book.withdrawn.append(address_id)
+    tell(connection)
+
+
+def _at(subflow: Subflow, address_id: int) -> bool:
+    return subflow.alive and subflow.local_id == address_id
+
+
+def tell(connection: Connection) -> None:
+    """Queue REMOVE_ADDR for addresses that went, as soon as a subflow can carry it."""
+    withdrawn = connection.addresses.withdrawn
+    carriers = advertising.carriers(connection) if withdrawn else []
+    while carriers and withdrawn:
+        gone = tuple(withdrawn[:MAX_IDS])
+        del withdrawn[:MAX_IDS]
+        for carrier in carriers:
+            connection.counters.rm_addr_tx += len(gone)
+            carrier.signals.append((RemoveAddr(gone),))

@@ -1,0 +1,26 @@
+"""Active-standby: one subflow carries all, the others wait for it to fail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.units import Nanos, Octets
+
+
+class ActiveStandby(Scheduler):
+    """Uses the oldest subflow that answers and is no backup, and no other beside it."""
+
+    name: ClassVar[str] = "active-standby"
+
+    def schedule(
+        self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
+    ) -> list[Grant]:
+        """Grant one burst to the active subflow if it has room."""
+        active = min(usable(subflows), key=_index)
+        return [grant_on(active, start, stop)] if active.room else []
+
+
+def _index(view: SubflowView) -> int:
+    return view.index

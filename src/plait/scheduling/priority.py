@@ -1,0 +1,53 @@
+"""Priority: the cheap subflow first, the next one only for what it cannot carry in time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.units import MILLISECOND, Nanos, Octets
+
+
+class Priority(Scheduler):
+    """Fills the subflows in the order in which they were made.
+
+    The next one is used if what waits would take those before it longer than `overflow`.
+    """
+
+    name: ClassVar[str] = "priority"
+
+    def __init__(self, overflow: Nanos = 0) -> None:
+        """Overflow to the next subflow at once, or only above a queueing delay."""
+        self._overflow = overflow
+
+    def schedule(
+        self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
+    ) -> list[Grant]:
+        """Grant one burst to the first subflow with room that is called for."""
+        wait = 0.0
+        rate = 0.0
+        for view in sorted(usable(subflows), key=_index):
+            if view.room and wait >= float(self._overflow):
+                return [grant_on(view, start, stop)]
+            if view.room and not rate:
+                return [grant_on(view, start, stop)]
+            if not view.srtt:
+                return []
+            rate += float(view.cwnd) / float(view.srtt)
+            wait = float(stop - start) / rate
+        return []
+
+
+class CheapFirst(Priority):
+    """The same with a threshold by default: expensive paths carry no short bursts."""
+
+    name: ClassVar[str] = "cheap-first"
+
+    def __init__(self, overflow: Nanos = 500 * MILLISECOND) -> None:
+        """Overflow to the next subflow above this queueing delay."""
+        super().__init__(overflow)
+
+
+def _index(view: SubflowView) -> int:
+    return view.index

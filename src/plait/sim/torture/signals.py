@@ -1,0 +1,44 @@
+"""What is done to connections that run: priorities change, addresses that work are left."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Final
+
+from plait.errors import UsageError
+from plait.sim.station import Station
+from plait.sim.torture.case import Fault
+from plait.sim.torture.holdings import connections_of
+from plait.units import MILLISECOND, Nanos
+
+SPARE: Final = "spare"
+"""Ask the peer to send no data on a subflow."""
+
+USE: Final = "use"
+"""Ask it to do so again."""
+
+LEAVE: Final = "leave"
+"""Give up the address of a subflow."""
+
+
+def due(fault: Fault) -> Nanos:
+    """Return when a signal is given."""
+    at: int = fault.values["at_ms"]
+    return at * MILLISECOND
+
+
+def give(station: Station, fault: Fault) -> None:
+    """Give a signal to every connection that has the subflow, counted from 0, that it is for."""
+    now = station.clock.now
+    host = station.host
+    for entry in list(connections_of(host).by_id.values()):
+        paths = [subflow.path for subflow in entry.connection.subflows if subflow.can_send]
+        if fault.path >= len(paths):
+            continue
+        path = paths[fault.path]
+        with suppress(UsageError):  # plain TCP, or all there is
+            if fault.name == LEAVE:
+                host.withdraw(now, entry.connection_id, path.local)
+            else:
+                host.set_backup(now, entry.connection_id, path, backup=fault.name == SPARE)
+    station.owe()
