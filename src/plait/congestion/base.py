@@ -195,6 +195,12 @@ class CongestionController:
     def couple(self, others: Iterable[CongestionController]) -> None:
         """Know the controllers of the connection's other subflows; called once, at the start."""
 
+    def adopt(self, before: CongestionController) -> None:
+        """Take the place of another controller, with its window and out of slow start if it was."""
+        self.mss = before.mss
+        self.cwnd = before.cwnd
+        self.ssthresh = before.cwnd if before.samples else before.ssthresh
+
     def leave(self) -> None:
         """The subflow ended, or another controller takes its place."""
 

@@ -303,10 +303,7 @@ class Host:
         if fixed:
             raise UsageError(f"{', '.join(sorted(fixed))}: choose before the connection opens")
         entry.settings = settings
-        entry.connection.settings = settings
-        for subflow in entry.connection.subflows:
-            subflow.tcp.settings = settings
-            subflow.tcp.keepalive.change(subflow.tcp)
+        entry.connection.change(now, settings)
         self._touch(entry)
         self._settle(now, entry)
 
@@ -329,7 +326,7 @@ class Host:
         entry = self._entry(connection_id)
         if not any(one.can_send and one.path.local != address for one in entry.connection.subflows):
             raise UsageError(f"{address} is all this connection has: add a subflow elsewhere first")
-        removal.withdraw(entry.connection, now, address)
+        removal.leave(entry.connection, now, address)
         self._touch(entry)
         self._settle(now, entry)
 

@@ -17,6 +17,8 @@ FAST_OPEN: Final = ("no", "client", "server", "both")
 
 LIVE: Final = frozenset(
     {
+        "bad_path_timeouts",
+        "congestion",
         "data_retries",
         "keepalive",
         "keepalive_idle",
@@ -24,6 +26,8 @@ LIVE: Final = frozenset(
         "keepalive_probes",
         "nodelay",
         "retries",
+        "scheduler",
+        "subflow_time_wait",
         "time_wait",
         "user_timeout",
     }

@@ -13,7 +13,6 @@ from typing import Final
 
 from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
-from plait.congestion import controllers
 from plait.errors import UsageError
 from plait.mptcp import (
     closing,
@@ -23,6 +22,7 @@ from plait.mptcp import (
     joining,
     outgoing,
     paths,
+    policy,
     reinjection,
     removal,
     timers,
@@ -197,8 +197,7 @@ class Connection:
         """Make a subflow; the handshakes open it."""
         flow = path.flow_out()
         mss = mtu - IP_AND_TCP[len(flow)]
-        controller = controllers.find(self.settings.congestion)(mss)
-        controller.couple(one.tcp.sender.controller for one in self.subflows if one.alive)
+        controller = policy.controller_for(self, mss)
         tcp = TcpConnection(flow, iss, mss, self.settings, controller, self.counters)
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
@@ -476,6 +475,10 @@ class Connection:
     def handle_timeout(self, now: Nanos) -> None:
         """Do what is due at `now`."""
         timers.handle_timeout(self, now)
+
+    def change(self, now: Nanos, settings: ConnectionSettings) -> None:
+        """Take other settings; those that the handshake settled are the same."""
+        policy.change(self, now, settings)
 
     def info(self) -> ConnectionInfo:
         """Return a snapshot."""

@@ -72,6 +72,8 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         joining.on_fourth_ack(connection, subflow)
     if segment.length and subflow.alive:
         _drain(connection, now, subflow)
+    elif dss is not None and dss.flags & MAPPING and subflow.alive:
+        _on_late_mapping(connection, now, subflow)
 
 
 def _is_stripped(subflow: Subflow) -> bool:
@@ -206,6 +208,14 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
         return
     if subflow.phase is Phase.ACTIVE:
         joining.on_repeated_ack(subflow, segment)
+
+
+def _on_late_mapping(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Deliver octets that waited for a mapping, if this one, on a segment without any, is it."""
+    reached = connection.receiver.rcv_nxt
+    _drain(connection, now, subflow)
+    if connection.receiver.rcv_nxt > reached:
+        subflow.tcp.receiver.ack_now = True
 
 
 def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:

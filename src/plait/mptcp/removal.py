@@ -2,8 +2,9 @@
 
 The peer's REMOVE_ADDR may be forged or premature, so each path it concerns is asked by a keep-alive
 first; only one that does not answer is reset.  An address of ours that went takes its subflows
-along by RST.  One that still works is left in order: the peer is asked to spare its subflows, what
-is on the way arrives, FINs are exchanged, and only then REMOVE_ADDR tells.
+along by RST; one that the host still has, by FIN.  Such a one can also be left without haste: the
+peer is asked to spare its subflows, what is on the way arrives, and only then FIN and REMOVE_ADDR
+follow.
 """
 
 from __future__ import annotations
@@ -111,12 +112,14 @@ def _doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
 
 
 def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
-    """Give a local address up: in order if it still works, else its subflows are reset."""
-    if address in connection.local_addresses:
-        leave(connection, now, address)
-        return
+    """Give a local address up at once: by FIN if the host still has it, else by RST."""
+    works = address in connection.local_addresses
     for subflow in list(connection.subflows):
-        if subflow.alive and subflow.path.local == address:
+        if not subflow.alive or subflow.path.local != address:
+            continue
+        if works:
+            closing.retire(connection, now, subflow)
+        else:
             fallback.reset(connection, now, subflow, UNSPECIFIED)
     address_id = connection.addresses.local.get(address)
     if address_id is not None:
@@ -125,7 +128,8 @@ def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
 
 def leave(connection: Connection, now: Nanos, address: IpAddress) -> None:
     """Drain the subflows of a local address that works, close them, tell the peer."""
-    connection.local_addresses.remove(address)
+    if address in connection.local_addresses:
+        connection.local_addresses.remove(address)
     connection.joins = [wish for wish in connection.joins if wish.local != address]
     address_id = connection.addresses.local.get(address)
     if address_id is None:

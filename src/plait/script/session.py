@@ -96,6 +96,11 @@ def load(path: Path, options: Options) -> tuple[Script, Configuration]:
     return script, config
 
 
+def _check_side(config: Configuration, backend: str) -> None:
+    if config.only not in {"", backend}:
+        raise UnavailableError(f"the script shows what the {config.only} does")
+
+
 def run_script(
     path: Path, backend: str, options: Options | None = None, watch: Watch | None = None
 ) -> Result:
@@ -105,6 +110,7 @@ def run_script(
     result = Result(path=str(path), backend=backend, status=Status.PASSED)
     try:
         script, config = load(path, chosen)
+        _check_side(config, backend)
 
         def work(host: Backend) -> None:
             Run(script, config, host, chosen.strictness, watch).run()

@@ -43,6 +43,9 @@ class Configuration:
     compare_echo: bool = False
     """Compare TSecr with the script's."""
 
+    only: str = ""
+    """The one back end whose behavior the script shows; with none it is that of all."""
+
     @property
     def family(self) -> str:
         """Return the symbol of the address family of sockets."""
@@ -83,6 +86,7 @@ _READERS: Final[dict[str, Callable[[Configuration, str], dict[str, Any]]]] = {
     "bind_port": lambda _, text: {"port": int(text)},
     "connect_port": lambda _, text: {"connect_port": int(text)},
     "compare_ecr": lambda _, text: {"compare_echo": text != "0"},
+    "only": lambda _, text: {"only": text},
 }
 """By option: the fields of `Configuration` it sets."""
 

@@ -84,6 +84,10 @@ class DeliveryRate:
         self._newly_acked: Octets = 0
         self._newly_lost: Octets = 0
 
+    def start(self, now: Nanos) -> None:
+        """Begin in the middle of a connection, with data in flight that was not followed."""
+        self.first_sent_time = self.delivered_time = now
+
     def on_sent(
         self, now: Nanos, start: Octets, stop: Octets, in_flight: Octets, *, again: bool
     ) -> None:

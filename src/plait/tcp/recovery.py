@@ -128,7 +128,7 @@ class Recovery:
 
         self._counters = counters
         self._scoreboard = scoreboard
-        self._controller = controller
+        self.controller = controller
         self._estimator = estimator
         self._prr = Prr()
         self._duplicates = 0
@@ -232,7 +232,7 @@ class Recovery:
         if self.reducing or news.una > self.point or self.point == 0:
             return True
         step = HIGHEST_ACK_STEP * news.mss
-        return self._controller.cwnd > news.mss and self._last_step <= step
+        return self.controller.cwnd > news.mss and self._last_step <= step
 
     def on_reordering_timeout(self, now: Nanos, una: Octets, nxt: Octets, mss: Octets) -> None:
         """What was given time to arrive late has not (RFC 8985, 6.3)."""
@@ -261,21 +261,21 @@ class Recovery:
         self._forced = True
         self.tail.end()
         self.undo.start(una)
-        self._controller.checkpoint()
-        self.validation.before_reduction(in_flight, self._controller)
-        self._controller.on_loss(now, in_flight)
+        self.controller.checkpoint()
+        self.validation.before_reduction(in_flight, self.controller)
+        self.controller.on_loss(now, in_flight)
         self._prr.start(in_flight)
 
     def _reduce(
         self, una: Octets, nxt: Octets, mss: Octets, delivered: Octets, *, safe: bool
     ) -> None:
         """Let the window follow what is delivered (RFC 9937, 6), unless it follows a model."""
-        if self._controller.samples:
+        if self.controller.samples:
             return
         in_flight = max(0, self._scoreboard.in_flight(una, nxt) - self.departed)
-        ssthresh = self._controller.ssthresh
+        ssthresh = self.controller.ssthresh
         count = self._prr.on_ack(delivered, in_flight, ssthresh, mss, safe=safe)
-        self._controller.cwnd = in_flight + count
+        self.controller.cwnd = in_flight + count
 
     def _leave(self, now: Nanos, una: Octets, nxt: Octets) -> None:
         """End the episode once its point is acknowledged; its undo may still come."""
@@ -286,10 +286,10 @@ class Recovery:
 
     def _end_window(self, now: Nanos) -> None:
         """Settle the window with which recovery ends (RFC 9937, 6)."""
-        if self._controller.samples:
-            self._controller.on_recovery_end(now)
+        if self.controller.samples:
+            self.controller.on_recovery_end(now)
         elif self.reducing:
-            self._controller.cwnd = self._controller.ssthresh
+            self.controller.cwnd = self.controller.ssthresh
 
     def _end(self) -> None:
         self.reducing = False
@@ -301,11 +301,11 @@ class Recovery:
     def _on_tail_repaired(self, news: AckNews) -> None:
         """A probe made good a loss that nothing else told: reduce once (RFC 8985, 7.4.2)."""
         self._counters.tcp_loss_probe_recovery += 1
-        self._controller.checkpoint()
-        self.validation.before_reduction(news.in_flight, self._controller)
-        self._controller.on_loss(news.now, news.in_flight)
-        if self._controller.samples:
-            self._controller.on_recovery_end(news.now)
+        self.controller.checkpoint()
+        self.validation.before_reduction(news.in_flight, self.controller)
+        self.controller.on_loss(news.now, news.in_flight)
+        if self.controller.samples:
+            self.controller.on_recovery_end(news.now)
 
     def _is_spurious(self, news: AckNews) -> bool:
         """Return whether the episode turns out to have been for nothing."""
@@ -338,7 +338,7 @@ class Recovery:
         if verdict is Verdict.SPURIOUS:
             self._take_back(news.now, news.una)
         elif verdict is Verdict.GENUINE:
-            self._controller.cwnd = min(self._controller.cwnd, DUP_THRESH * news.mss)
+            self.controller.cwnd = min(self.controller.cwnd, DUP_THRESH * news.mss)
 
     def _take_back(self, now: Nanos, una: Octets) -> None:
         """Undo the reduction, and take for in flight what was called lost (RFC 4015, 3)."""
@@ -347,7 +347,7 @@ class Recovery:
         if self.timed_out:
             self._counters.tcp_spurious_rtos += 1
         self.rack.reordering_seen |= self.reducing
-        self._controller.on_spurious_loss(now)
+        self.controller.on_spurious_loss(now)
         lost = self._scoreboard.lost
         if lost.total:
             self.rack.readmit(now, list(lost))
@@ -360,9 +360,9 @@ class Recovery:
         """Start over from SND.UNA; only the first of several time-outs reduces `ssthresh`."""
         if first:
             in_flight = self._scoreboard.in_flight(una, nxt)
-            self._controller.checkpoint()
-            self.validation.before_reduction(in_flight, self._controller)
-            self._controller.on_timeout(now, in_flight)
+            self.controller.checkpoint()
+            self.validation.before_reduction(in_flight, self.controller)
+            self.controller.on_timeout(now, in_flight)
             self.undo.start(una)
             if self.reducing or self._scoreboard.sacked.total:
                 self.frto.stop()
@@ -370,7 +370,7 @@ class Recovery:
                 self.frto.start()
         else:
             self.frto.stop()
-        self._controller.cwnd = self._controller.mss
+        self.controller.cwnd = self.controller.mss
         recent = self.rack.on_timeout(now, una, mss)
         self._scoreboard.on_timeout(una, nxt)
         for start, stop in recent if sack else []:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from plait.congestion.base import AckSample, CongestionController
-from plait.tcp.pacing import Pacer
+from plait.tcp.control import equip
 from plait.tcp.receiver import NEVER
 from plait.tcp.recovery import AckNews, Recovery
 from plait.tcp.rtt import RttEstimator
 from plait.tcp.run import Departure, Run
-from plait.tcp.sampling import Sampling
 from plait.tcp.scoreboard import Block, Scoreboard, duplicate_report
 from plait.tcp.settings import TcpSettings
 from plait.tcp.tail_loss import probe_timeout
 from plait.tcp.timestamps import TICK, tick
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
+
+if TYPE_CHECKING:
+    from plait.tcp.pacing import Pacer
+    from plait.tcp.sampling import Sampling
 
 
 class Sender:
@@ -68,10 +72,7 @@ class Sender:
         self.recovery = Recovery(self.scoreboard, controller, self.rtt, counters)
         self.sampling: Sampling | None = None
         self.pacer: Pacer | None = None
-        if controller.samples:
-            self.sampling = Sampling(controller, self.scoreboard, self.rtt)
-        if controller.samples or settings.pacing:
-            self.pacer = Pacer(controller)
+        equip(self, settings)
         self.snd_una: Octets = 0
         self.snd_nxt: Octets = 0
         self.snd_wnd: Octets = 0
@@ -263,8 +264,7 @@ class Sender:
         self.snd_una = ack
         self._release(ack)
         self.backoff = 0
-        self.timer_base = now
-        self._probe_base = now
+        self.timer_base = self._probe_base = now
         return sample
 
     def _release(self, ack: Octets) -> None:

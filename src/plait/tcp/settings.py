@@ -90,7 +90,7 @@ class TcpSettings:
 
     def __post_init__(self) -> None:
         """Check the name and derive `window_scale`."""
-        controllers.find(self.congestion)
+        controllers.make(self.congestion, 1460)
         check_name("ecn", self.ecn, ECN)
         check_name("mtu_probing", self.mtu_probing, MTU_PROBING)
         shift = window_scale(self.receive_buffer) if self.window_scaling else -1

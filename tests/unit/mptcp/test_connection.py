@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.script import UNCHECKED, MpPeer, payload
 from support.world import FAR, Hook, World
 
+from plait.congestion.coupling import Coupled
 from plait.host.events import Closed, Lost, SubflowDown, SubflowUp
 from plait.host.output import split
 from plait.host.settings import Settings
@@ -385,3 +386,20 @@ def test_signals_travel_in_options_and_payload_is_the_stream_alone() -> None:
         "MpJoinAck",
         "AddAddr",
     }
+
+
+@pytest.mark.rfc("8684", "3.3.7", "M8684-3.3.7-01")
+@pytest.mark.rfc("6182", "5.7", "M6182-5.7-01")
+def test_subflows_have_windows_of_their_own_that_are_coupled() -> None:
+    peer = MpPeer(replace(UNCHECKED, congestion="lia"))
+    second = peer.join()
+    peer.join(ip_address("10.0.3.2"), address_id=3)
+    controllers = [one.tcp.sender.controller for one in peer.connection.subflows]
+    assert all(isinstance(one, Coupled) for one in controllers)
+    groups = [one.group for one in controllers if isinstance(one, Coupled)]
+    assert all(set(map(id, group)) == set(map(id, controllers)) for group in groups)
+    second.send(RST)
+    left = controllers[0]
+    assert isinstance(left, Coupled)
+    assert controllers[1] not in left.group
+    assert len(left.group) == 2

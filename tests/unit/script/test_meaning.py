@@ -134,6 +134,24 @@ def test_a_key_is_learned_from_what_left_and_assigned_by_what_arrives() -> None:
     assert closing["key"] == b"\1" + bytes(range(1, 8))
 
 
+def test_a_second_key_is_not_the_senders() -> None:
+    talk = conversation("01" * 8)
+    third = resolve(talk, "mpcapable v1 flags[flag_h] key[ckey=2,other=3]").fields
+    assert third["receiver_key"] == b"\3" + bytes(7)
+    assert talk.remote_key == b"\2" + bytes(7)
+    resolve(talk, "mp_fastclose another=4")
+    assert talk.remote_key == b"\2" + bytes(7)
+
+
+@pytest.mark.parametrize("octets", [4, 8])
+def test_a_data_ack_of_either_width(octets: int) -> None:
+    talk = conversation("01" * 8, "02" * 8)
+    number = (talk.idsn(talk.remote_key) + 9) & ((1 << 8 * octets) - 1)
+    live = {"data_ack": number, "data_ack_octets": octets}
+    seen = resolve(talk, "dss dack=9 dll=0 nocs", live, direction=">").fields
+    assert {name: seen[name] for name in live} == live
+
+
 FIXED: dict[str, tuple[str, str]] = {
     "remove_address address_id=[1,2]": ("remove_address", "1e05400102"),
     "mp_prio backup=1": ("mp_prio", "1e0351"),
@@ -142,6 +160,9 @@ FIXED: dict[str, tuple[str, str]] = {
     "mp_reset 3 flags[flag_t]": ("mp_reset", "1e048103"),
     "mp_fail dsn8=0": ("mp_fail", "1e0c600000" + "00" * 7),
     "mpcapable v1 flags 0x21 nokey": ("mpcapable", "1e040121"),
+    "mpcapable v2 flags 0x01 nokey": ("mpcapable", "1e040201"),
+    "kind 30 0xa000": ("kind", "1e04a000"),
+    "kind 77": ("kind", "4d02"),
 }
 
 
@@ -178,6 +199,8 @@ WRONG = [
     "dss dll=skey",
     "mpcapable v1 flags[flag_z] nokey",
     "mp_join_ack sender_hmac=a(b c d)",
+    "kind",
+    "kind 30 some",
     "nothing",
 ]
 

@@ -1,0 +1,41 @@
+"""Policies of a connection: made by name, and changed while it is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from plait.congestion import controllers
+from plait.scheduling import schedulers
+from plait.tcp import control
+
+if TYPE_CHECKING:
+    from plait.congestion.base import CongestionController
+    from plait.mptcp.connection import Connection
+    from plait.mptcp.settings import ConnectionSettings
+    from plait.mptcp.subflow import Subflow
+    from plait.units import Nanos, Octets
+
+
+def controller_for(
+    connection: Connection, mss: Octets, but: Subflow | None = None
+) -> CongestionController:
+    """Return a controller for one more subflow, or in the place of that of `but`."""
+    made = controllers.make(connection.settings.congestion, mss)
+    made.couple(
+        one.tcp.sender.controller for one in connection.subflows if one.alive and one is not but
+    )
+    return made
+
+
+def change(connection: Connection, now: Nanos, settings: ConnectionSettings) -> None:
+    """Give an open connection other settings; policies that they name take over at once."""
+    before, connection.settings = connection.settings, settings
+    if settings.scheduler != before.scheduler:
+        connection.scheduler = schedulers.make(settings.scheduler)
+    for subflow in connection.subflows:
+        tcp = subflow.tcp
+        tcp.settings = settings
+        tcp.keepalive.change(tcp)
+        if settings.congestion != before.congestion and subflow.alive:
+            controller = controller_for(connection, tcp.sender.mss, subflow)
+            control.replace(tcp.sender, now, controller, settings)
