@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_interface
+from pathlib import Path
 from typing import Any, TypeVar
 
 from plait.addresses import IpAddress
@@ -18,15 +20,21 @@ from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
 from plait.linux.netns import Namespace
+from plait.mptcp.info import SubflowInfo
 
 T = TypeVar("T")
 Wrap = Callable[[int, Driver], Driver]
+Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 NOISE = frozenset({
     "RcvWndShared", "SndWndShared", "OFOQueue", "OFOQueueTail", "OFOMerge", "DuplicateData",
     "MPTCPRetrans", "MPCurrEstab", "WinProbe", "SubflowStale", "SubflowRecover",
 })  # fmt: skip
 """Counters that depend on timing: shared windows, order of arrival, a scheduler that was late."""
+
+
+ONCE = {"add_addr_tries": 1}
+"""ADD_ADDR is not repeated unless a plan says so: a busy machine echoes late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +44,20 @@ class Plan:
     family: int = 4
     checksum: bool = True
     offload: bool = True
+    mtu: int = 1500
     paths: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
     kernel_mptcp: bool = True
     subflow_limit: int = 8
+    address_limit: int = 8
+    """Addresses of ours that the kernel joins unasked."""
+
+    endpoints: tuple[str, ...] = ()
+    """For `ip mptcp endpoint add`; {0}, {1} stand for the kernel's addresses."""
+
+    mapped: bool = False
+    """The kernel connects to our IPv4 address by an IPv6 socket."""
+
     sysctls: dict[str, int | str] = field(default_factory=dict)
     """Of the kernel's namespace, besides those that every lab sets."""
 
@@ -58,7 +76,8 @@ class Plan:
             prefix = 24 if self.family == 4 else 64
             peer = ip_interface(f"{self.kernel_address(path)}/{prefix}")
             local: tuple[IpAddress, ...] = (ip_interface(self.stack_address(path)).ip,)
-            spec = TunSpec(name=f"tun{path}", local=local, peer=(peer,), offload=self.offload)
+            name = f"tun{path}"
+            spec = TunSpec(name=name, local=local, peer=(peer,), mtu=self.mtu, offload=self.offload)
             driver: Driver = Tun(spec)
             made.append(driver if self.wrap is None else self.wrap(path, driver))
         return made
@@ -82,16 +101,39 @@ class Lab:
         moved = self.kernel.counters.snapshot()
         return {name: by for name, by in moved.items() if by and name not in NOISE}
 
+    def ip(self, words: str) -> str:
+        """Run `ip` in the lab's namespace; {0}, {1} stand for the kernel's addresses."""
+        addresses = [self.plan.kernel_address(path) for path in range(max(self.plan.paths, 3))]
+        command = ["ip", *words.format(*addresses).split()]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    async def serve(self, backend: Stack | Kernel) -> asyncio.Queue[Ends]:
+        """Listen on a new port, `port`, and return the queue of what is accepted.
+
+        The listener stays until the lab is gone: the kernel refuses joins to a port without one.
+        """
+        self.port += 1
+        accepted: asyncio.Queue[Ends] = asyncio.Queue()
+
+        async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self.writers.append(writer)
+            await accepted.put((reader, writer))
+
+        await start_server(on_connection, None, self.port, stack=backend)
+        return accepted
+
 
 def in_lab(plan: Plan, scenario: Callable[[Lab], Awaitable[T]], seconds: float = 15) -> T:
     """Build a lab in a new namespace, run the scenario in it and take everything away."""
 
     async def main() -> T:
-        settings = Settings(checksum=plan.checksum, **plan.settings)
+        settings = Settings(checksum=plan.checksum, **(ONCE | plan.settings))
         kernel = Kernel(mptcp=plan.kernel_mptcp, congestion="cubic")
         stack = Stack(plan.drivers(), settings)
         lab = Lab(plan, stack, kernel)
         try:
+            for endpoint in plan.endpoints:
+                lab.ip(f"mptcp endpoint add {endpoint}")
             async with asyncio.timeout(seconds):
                 return await scenario(lab)
         finally:
@@ -104,51 +146,63 @@ def in_lab(plan: Plan, scenario: Callable[[Lab], Awaitable[T]], seconds: float =
         namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
         namespace.set_sysctl("net.mptcp.checksum_enabled", int(plan.checksum))
         namespace.set_sysctl("net.mptcp.close_timeout", 1)
+        namespace.set_sysctl("net.mptcp.add_addr_timeout", 0)  # never again; see ONCE
         for name, value in plan.sysctls.items():
             namespace.set_sysctl(name, value)
-        namespace.set_mptcp_limits(subflows=plan.subflow_limit, add_addr_accepted=8)
+        namespace.set_mptcp_limits(
+            subflows=plan.subflow_limit, add_addr_accepted=plan.address_limit
+        )
         return namespace.run(lambda: asyncio.run(main()))
 
 
-Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
 async def connect(lab: Lab, *, stack_connects: bool) -> tuple[Ends, Ends]:
-    """Open one connection and return the stack's end and the kernel's.
-
-    The listener stays until the lab is gone: the kernel refuses joins to a port without one.
-    """
-    lab.port += 1
-    accepted: asyncio.Queue[Ends] = asyncio.Queue()
-
-    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await accepted.put((reader, writer))
-
+    """Open one connection and return the stack's end and the kernel's."""
     backends: list[Any] = [lab.kernel, lab.stack]
     listener, initiator = backends if stack_connects else reversed(backends)
     address = lab.plan.kernel_address() if stack_connects else lab.plan.stack_address()
-    await start_server(on_connection, None, lab.port, stack=listener)
+    if lab.plan.mapped:
+        address = f"::ffff:{address}"
+    accepted = await lab.serve(listener)
     here = await open_connection(address, lab.port, stack=initiator)
+    lab.writers.append(here[1])
     there = await accepted.get()
-    lab.writers += [here[1], there[1]]
     return (here, there) if stack_connects else (there, here)
 
 
 GREETING = b"hello"
 
 
+async def greet(ours: Ends, theirs: Ends) -> None:
+    """Send a little both ways: joins wait for a first Data ACK (RFC 8684, 3.1)."""
+    for one, other in ((ours, theirs), (theirs, ours)):
+        one[1].write(GREETING)
+        assert await other[0].readexactly(len(GREETING)) == GREETING
+
+
 async def subflows_up(lab: Lab, ours: Ends, theirs: Ends, count: int) -> None:
-    """Wait until there are so many subflows; joins wait for a first Data ACK (RFC 8684, 3.1)."""
+    """Wait until there are so many subflows."""
     if count > 1:
-        for one, other in ((ours, theirs), (theirs, ours)):
-            one[1].write(GREETING)
-            assert await other[0].readexactly(len(GREETING)) == GREETING
-    while True:
-        info = lab.stack.info(ours[1].transport)
-        live = [subflow for subflow in info.subflows if subflow.tcp.state == "ESTABLISHED"]
-        if len(live) >= count:
-            return
-        await asyncio.sleep(0.01)
+        await greet(ours, theirs)
+    await until(lambda: len(live_subflows(lab, ours)) >= count)
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for something that the kernel or the stack gives no notice of."""
+    while not true():  # noqa: ASYNC110  there is no event to wait for
+        await asyncio.sleep(0.005)
+
+
+def tcp_counters() -> dict[str, int]:
+    """Return the kernel's TcpExt counters of this thread's namespace."""
+    text = Path("/proc/thread-self/net/netstat").read_text(encoding="ascii")
+    names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("TcpExt:"))
+    return dict(zip(names, map(int, values), strict=True))
+
+
+def live_subflows(lab: Lab, ours: Ends) -> list[SubflowInfo]:
+    """Return what our end knows of the subflows that carry data."""
+    info = lab.stack.info(ours[1].transport)
+    return [subflow for subflow in info.subflows if subflow.tcp.state == "ESTABLISHED"]
 
 
 async def send(end: Ends, data: bytes, *, end_stream: bool = True) -> None:
@@ -161,12 +215,17 @@ async def send(end: Ends, data: bytes, *, end_stream: bool = True) -> None:
         end[1].write_eof()
 
 
-async def exchange(one: Ends, other: Ends, size: int, seed: int = 1) -> None:
+async def exchange(
+    one: Ends, other: Ends, size: int, seed: int = 1, *, end_stream: bool = True
+) -> None:
     """Send random octets both ways at once, half-close, and compare byte for byte."""
     dice = random.Random(seed)
     up, down = dice.randbytes(size), dice.randbytes(size)
     _, _, arrived_up, arrived_down = await asyncio.gather(
-        send(one, up), send(other, down), other[0].read(), one[0].read()
+        send(one, up, end_stream=end_stream),
+        send(other, down, end_stream=end_stream),
+        other[0].read() if end_stream else other[0].readexactly(size),
+        one[0].read() if end_stream else one[0].readexactly(size),
     )
     assert arrived_up == up
     assert arrived_down == down

@@ -6,13 +6,12 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from interop.faults import Tampering
-from interop.lab import Ends, Lab, Plan, close, connect, exchange, in_lab, subflows_up
+from interop.lab import Ends, Lab, Plan, close, connect, exchange, in_lab, tcp_counters
 
-from plait.aio.streams import open_connection, start_server
+from plait.aio.streams import open_connection
 from plait.drivers.base import Driver
 from plait.linux.mptcp_sockets import SocketOptions, make_socket
 from plait.wire.segment import SYN, Segment
@@ -66,13 +65,6 @@ def _cookie_length(segment: Segment) -> int | None:
     return None
 
 
-def tcp_counters() -> dict[str, int]:
-    """Return the kernel's TcpExt counters of this thread's namespace."""
-    text = Path("/proc/thread-self/net/netstat").read_text(encoding="ascii")
-    names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("TcpExt:"))
-    return dict(zip(names, map(int, values), strict=True))
-
-
 # ---- SYN cookies
 
 
@@ -101,17 +93,6 @@ def test_the_kernel_takes_our_syn_cookies(mode: str, family: int) -> None:
     )
 
 
-@pytest.mark.rfc("8684", "3.1", "M8684-3.1-13")
-def test_a_connection_that_a_cookie_opened_is_joined() -> None:
-    async def scenario(lab: Lab) -> None:
-        ours, theirs = await connect(lab, stack_connects=True)
-        await subflows_up(lab, ours, theirs, 2)
-        await exchange(ours, theirs, SIZE)
-        await close((ours, theirs))
-
-    in_lab(Plan(paths=2, sysctls={"net.ipv4.tcp_syncookies": 2}), scenario)
-
-
 @pytest.mark.rfc("4987", "3.6", "B4987-01")
 @pytest.mark.parametrize("mode", MODES)
 def test_we_take_the_kernels_syn_cookies(mode: str) -> None:
@@ -133,22 +114,10 @@ def test_we_take_the_kernels_syn_cookies(mode: str) -> None:
 # ---- Fast Open
 
 
-async def fast_listener(lab: Lab) -> asyncio.Queue[Ends]:
-    """Have the kernel listen with Fast Open and return what it accepts."""
-    lab.port += 1
-    accepted: asyncio.Queue[Ends] = asyncio.Queue()
-
-    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await accepted.put((reader, writer))
-
-    await start_server(on_connection, None, lab.port, stack=lab.kernel)
-    return accepted
-
-
 async def we_connect(lab: Lab, accepted: asyncio.Queue[Ends], data: bytes) -> tuple[Ends, Ends]:
     here = await open_connection(lab.plan.kernel_address(), lab.port, stack=lab.stack, data=data)
     there = await accepted.get()
-    lab.writers += [here[1], there[1]]
+    lab.writers.append(here[1])
     return here, there
 
 
@@ -168,7 +137,7 @@ def test_our_syn_carries_data_to_the_kernel(mode: str, checksum: bool) -> None:
     syns = Syns()
 
     async def scenario(lab: Lab) -> None:
-        accepted = await fast_listener(lab)
+        accepted = await lab.serve(lab.kernel)
         for number in range(3):
             ours, theirs = await we_connect(lab, accepted, EARLY)
             assert await theirs[0].readexactly(len(EARLY)) == EARLY
@@ -209,7 +178,7 @@ def test_a_wrong_cookie_costs_us_nothing_but_time(mode: str) -> None:
         )
 
     async def scenario(lab: Lab) -> None:
-        accepted = await fast_listener(lab)
+        accepted = await lab.serve(lab.kernel)
         for number in range(2):
             ours, theirs = await we_connect(lab, accepted, EARLY)
             assert await theirs[0].readexactly(len(EARLY)) == EARLY
@@ -241,17 +210,6 @@ async def kernel_connects(lab: Lab, data: bytes, *, mptcp: bool) -> socket.socke
     loop.remove_writer(sock.fileno())
     await loop.sock_sendall(sock, data[sent:])
     return sock
-
-
-async def serve(lab: Lab) -> asyncio.Queue[Ends]:
-    lab.port += 1
-    accepted: asyncio.Queue[Ends] = asyncio.Queue()
-
-    async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await accepted.put((reader, writer))
-
-    await start_server(on_connection, None, lab.port, stack=lab.stack)
-    return accepted
 
 
 async def kernel_round(lab: Lab, accepted: asyncio.Queue[Ends], *, mptcp: bool) -> bool:
@@ -296,7 +254,7 @@ def test_the_kernels_syn_carries_data_to_us(mode: str, checksum: bool) -> None:
     syns = Syns()
 
     async def scenario(lab: Lab) -> None:
-        accepted = await serve(lab)
+        accepted = await lab.serve(lab.stack)
         for _ in range(3):
             assert await kernel_round(lab, accepted, mptcp=MODES[mode]) is MODES[mode]
         assert syns.summary() == [
@@ -325,7 +283,7 @@ def test_a_forged_cookie_gives_the_kernel_a_new_one(mode: str) -> None:
         )
 
     async def scenario(lab: Lab) -> None:
-        accepted = await serve(lab)
+        accepted = await lab.serve(lab.stack)
         syns.edit = forge  # what the kernel learns is worth nothing
         assert await kernel_round(lab, accepted, mptcp=mptcp) is mptcp
         syns.edit = None

@@ -21,16 +21,21 @@ TRIES = 2
 WRONG: dict[str, str] = {}
 """Scripts the kernel passes and plait's stack does not, and why."""
 
+ONLY = re.compile(r"^--only=(\w+)$", re.MULTILINE)
+"""Where the two differ on purpose, a pair of scripts says how, `NAME-linux.pkt` for the kernel and
+`NAME-plait.pkt` for the stack; docs/rfc/linux-differences.md says why."""
+
 
 def cases() -> list[object]:
     """Return a case for each script and back end, with the clauses its header names."""
     found: list[object] = []
     for path in SCRIPTS:
         name = path.relative_to(HERE).as_posix()
-        for backend in BACKENDS:
+        text = path.read_text()
+        for backend in ONLY.findall(text) or BACKENDS:
             marks: list[pytest.MarkDecorator] = [
                 pytest.mark.rfc(number, section, *requirements.split())
-                for number, section, requirements in CLAUSE.findall(path.read_text())
+                for number, section, requirements in CLAUSE.findall(text)
                 if backend == "stack" and name not in WRONG
             ]
             if backend == "kernel":
@@ -53,6 +58,16 @@ def test_script(path: Path, backend: str) -> None:
     if result.status is Status.SKIPPED:
         pytest.skip(result.message)
     assert result.status is Status.PASSED, "\n".join(explain(result))
+
+
+def test_pairs() -> None:
+    """What only one back end does has a counterpart that shows what the other one does."""
+    sides = {"kernel": "-linux", "stack": "-plait"}
+    names = {path.stem for path in SCRIPTS}
+    for path in SCRIPTS:
+        for backend in ONLY.findall(path.read_text()):
+            name = path.stem.removesuffix(sides[backend])
+            assert {name + side for side in sides.values()} <= names
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.name)

@@ -68,3 +68,5 @@ def test_a_program_can_bring_its_own(registry: Registry[Base]) -> None:
     registry.add("own", Own)
     assert registry.find("own") is Own
     assert registry.names() == ["builtin", "own"]
+    registry.remove("own")
+    assert registry.names() == ["builtin"]

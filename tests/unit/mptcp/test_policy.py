@@ -17,8 +17,8 @@ from plait.scheduling import schedulers
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.segment import Segment
 
-OCTETS = 400_000
-STEP = 30 * MILLISECOND
+OCTETS = 1_000_192
+STEP = 10 * MILLISECOND
 
 
 def losing(draw: Random) -> Callable[[Nanos, Segment], Iterable[tuple[Nanos, Segment]]]:
@@ -40,7 +40,7 @@ def transfer(settings: Iterator[Settings], *, lossy: bool) -> World:
         for number, end in enumerate(world.ends):
             end.line.hook = losing(Random(number))
     world.connect()
-    world.run(100 * MILLISECOND)
+    world.run(60 * MILLISECOND)
     changes = 0
     for chosen in settings:
         if not world.initiator.open or world.initiator.connection.sender.fin_acked:

@@ -31,7 +31,11 @@ def plan(*words: str) -> Plan:
 JOIN = OpenSubflow(OTHER, REMOTE, 40001, 0)
 USES: dict[str, tuple[str, View, list[Action]]] = {
     "joins": ("subflow", view(), [JOIN]),
-    "joins as a backup": ("subflow backup", view(), [OpenSubflow(OTHER, REMOTE, 40001, 0, True)]),
+    "joins as a backup": (
+        "subflow backup",
+        view(),
+        [OpenSubflow(OTHER, REMOTE, 40001, 0, backup=True)],
+    ),
     "flag C": ("subflow", view(join_initial=False), []),
     "listener": ("subflow", view(initiator=False), []),
     "advertises": ("signal", view(initiator=False), [Advertise(OTHER)]),
