@@ -20,7 +20,6 @@ from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
 from plait.linux.netns import Namespace
-from plait.mptcp.info import SubflowInfo
 
 T = TypeVar("T")
 Wrap = Callable[[int, Driver], Driver]
@@ -183,7 +182,12 @@ async def subflows_up(lab: Lab, ours: Ends, theirs: Ends, count: int) -> None:
     """Wait until there are so many subflows."""
     if count > 1:
         await greet(ours, theirs)
-    await until(lambda: len(live_subflows(lab, ours)) >= count)
+
+    def live() -> int:
+        info = lab.stack.info(ours[1].transport)
+        return sum(one.tcp.state == "ESTABLISHED" for one in info.subflows)
+
+    await until(lambda: live() >= count)
 
 
 async def until(true: Callable[[], bool]) -> None:
@@ -197,12 +201,6 @@ def tcp_counters() -> dict[str, int]:
     text = Path("/proc/thread-self/net/netstat").read_text(encoding="ascii")
     names, values = (line.split()[1:] for line in text.splitlines() if line.startswith("TcpExt:"))
     return dict(zip(names, map(int, values), strict=True))
-
-
-def live_subflows(lab: Lab, ours: Ends) -> list[SubflowInfo]:
-    """Return what our end knows of the subflows that carry data."""
-    info = lab.stack.info(ours[1].transport)
-    return [subflow for subflow in info.subflows if subflow.tcp.state == "ESTABLISHED"]
 
 
 async def send(end: Ends, data: bytes, *, end_stream: bool = True) -> None:

@@ -72,8 +72,6 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         joining.on_fourth_ack(connection, subflow)
     if segment.length and subflow.alive:
         _drain(connection, now, subflow)
-    elif dss is not None and dss.flags & MAPPING and subflow.alive:
-        _on_late_mapping(connection, now, subflow)
 
 
 def _is_stripped(subflow: Subflow) -> bool:
@@ -130,6 +128,8 @@ def _on_dss(
         return
     subflow.last_dss = dss
     _on_mapping(connection, now, subflow, dss)
+    if not segment.length and subflow.alive:
+        _on_late_mapping(connection, now, subflow)
 
 
 def _on_data_ack(

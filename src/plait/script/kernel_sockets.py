@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from plait.addresses import IpAddress
+from plait.linux.sockopts import mptcp_info
 from plait.linux.tcp_info import SIZE, unpack
 from plait.script.sockets import Sockets
 
@@ -121,6 +122,16 @@ class KernelSockets(Sockets):
         self._get(handle).setsockopt(level, option, value)
 
     def tcp_info(self, handle: int) -> dict[str, int]:
-        """Return the fields of struct tcp_info."""
-        octets = self._get(handle).getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
-        return {f"tcpi_{name}": value for name, value in unpack(octets).items()}
+        """Return the fields of struct tcp_info, and some of struct mptcp_info."""
+        sock = self._get(handle)
+        octets = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
+        found = {f"tcpi_{name}": value for name, value in unpack(octets).items()}
+        info = mptcp_info(sock)
+        if info is not None:
+            found |= {
+                "mptcpi_subflows": info.subflows,
+                "mptcpi_csum_enabled": int(info.checksum),
+                "mptcpi_bytes_sent": info.bytes_sent,
+                "mptcpi_bytes_received": info.bytes_received,
+            }
+        return found

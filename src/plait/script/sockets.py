@@ -79,5 +79,9 @@ class Sockets:
         raise UnsupportedError("syscall setsockopt")
 
     def tcp_info(self, handle: int) -> dict[str, int]:
-        """Return the fields of struct tcp_info under the names `tcpi_...`."""
+        """Return the fields of struct tcp_info under the names `tcpi_...`.
+
+        Of Multipath TCP there are `mptcpi_subflows`, `..._csum_enabled`, `..._bytes_sent` and
+        `..._bytes_received` of struct mptcp_info besides.
+        """
         raise UnsupportedError("TCP_INFO")

@@ -20,12 +20,23 @@ def has_cookie(host: Host, connection_id: int) -> bool:
 
 
 def tcp_info(host: Host, connection_id: int) -> dict[str, int]:
-    """Return the variables of the connection's first subflow."""
+    """Return the variables of the connection's first subflow, and those of Multipath TCP."""
     entry = host._entry(connection_id)  # noqa: SLF001 - an observer, like TCP_INFO itself
     info = asdict(snapshot(entry.connection.subflows[0].tcp))
     info["state"] = STATES.index(info["state"]) + 1
     info["ca_state"] = CA_STATES.index(info["ca_state"])
-    return {f"tcpi_{name}": value for name, value in info.items()}
+    found = {f"tcpi_{name}": value for name, value in info.items()}
+    connection = entry.connection
+    told = connection.info()
+    if told.is_mptcp:
+        joined = [one for one in connection.subflows if one.can_send and not one.first]
+        found |= {
+            "mptcpi_subflows": len(joined),
+            "mptcpi_csum_enabled": int(told.checksum),
+            "mptcpi_bytes_sent": told.bytes_sent,
+            "mptcpi_bytes_received": told.bytes_received,
+        }
+    return found
 
 
 def set_backup(host: Host, now: Nanos, address: IpAddress, backup: bool) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.congestion.base import CongestionController
 from plait.tcp.pacing import Pacer
+from plait.tcp.receiver import NEVER
 from plait.tcp.sampling import Sampling
 from plait.tcp.settings import TcpSettings
 from plait.units import Nanos
@@ -19,6 +20,7 @@ def equip(sender: Sender, settings: TcpSettings) -> None:
     controller = sender.controller
     sender.scoreboard.news = None
     sender.sampling = sender.pacer = None
+    sender.unpaced = NEVER
     if controller.samples:
         sender.sampling = Sampling(controller, sender.scoreboard, sender.rtt)
     if controller.samples or settings.pacing:

@@ -33,7 +33,6 @@ class Sender:
     __slots__ = (
         "_counters",
         "_probe_base",
-        "_unpaced",
         "backoff",
         "controller",
         "fin_again",
@@ -60,6 +59,7 @@ class Sender:
         "stop",
         "timeouts",
         "timer_base",
+        "unpaced",
     )
 
     def __init__(
@@ -116,7 +116,7 @@ class Sender:
         self._probe_base: Nanos = 0
         """When new data was sent or acknowledged last."""
 
-        self._unpaced: Octets = NEVER
+        self.unpaced: Octets = NEVER
         """What pacing lets go now; `NEVER` without."""
 
     def in_flight(self) -> Octets:
@@ -292,8 +292,8 @@ class Sender:
         """Return the next stretch that the windows let go, and count it as sent."""
         departure: Departure | None = None
         if self.pacer is not None:
-            self._unpaced = self.pacer.budget(now, self.rtt.srtt)
-            if not self._unpaced:
+            self.unpaced = self.pacer.budget(now, self.rtt.srtt)
+            if not self.unpaced:
                 return None
         if self.scoreboard.lost.total:
             departure = self._next_resend(now)
@@ -313,7 +313,7 @@ class Sender:
                 return None  # it has left already
             recovery.frto.stop()
         start, stop = self.scoreboard.lost.first
-        allowed = min(self.controller.cwnd - self.in_flight(), self._unpaced)
+        allowed = min(self.controller.cwnd - self.in_flight(), self.unpaced)
         forced = recovery.take_forced()
         if allowed < min(self.mss, stop - start):
             if not forced:
@@ -350,7 +350,7 @@ class Sender:
         congestion = self.controller.cwnd - self.in_flight()
         if recovery.asking:
             congestion = self._room_to_ask(congestion)
-        allowed = min(congestion, self.snd_una + self.snd_wnd - start, self._unpaced)
+        allowed = min(congestion, self.snd_una + self.snd_wnd - start, self.unpaced)
         stop = min(run.stop, start + allowed)
         probe = recovery.mtu_probe
         probing = probe.wanted > 0 and probe.fits(run.stop - start, allowed, self.mss)

@@ -9,7 +9,7 @@ from plait.addresses import Path
 from plait.errors import UsageError
 from plait.host.events import SubflowPriority
 from plait.mptcp.priorities import TRIES
-from plait.units import SECOND
+from plait.units import MILLISECOND, SECOND
 from plait.wire.mptcp.mp_prio import MpPrio
 from plait.wire.segment import ACK, RST
 
@@ -73,13 +73,15 @@ def test_what_is_asked_last_is_what_is_repeated() -> None:
     peer = MpPeer(UNCHECKED)
     second = peer.join()
     host = peer.script.host
-    for backup in (True, False):
-        host.set_backup(0, 2, path_of(peer, 1), backup=backup)
-    sent = peer.script.turn()
+    host.set_backup(0, 2, path_of(peer, 1), backup=True)
+    sent = peer.script.turn() + peer.script.wait(100 * MILLISECOND)
+    second.send(dss=peer.ack())
+    host.set_backup(peer.script.now, 2, path_of(peer, 1), backup=False)
+    sent += peer.script.turn()
     for _ in range(30):
         second.send(dss=peer.ack())
         sent += peer.script.wait(SECOND)
-    assert found(sent, MpPrio) == [MpPrio(backup=False)] * TRIES
+    assert found(sent, MpPrio) == [MpPrio(backup=True), *[MpPrio(backup=False)] * TRIES]
 
 
 def test_repeating_ends_with_the_subflow() -> None:

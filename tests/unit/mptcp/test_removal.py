@@ -119,7 +119,7 @@ def test_a_removed_address_is_not_joined_until_it_is_advertised_again(
     opening = [one for one in peer.first.send(options=[option]) if one.flags & SYN]
     for syn in opening:
         peer.script.flows[syn.flow].send(RST)
-    removed(peer, 3)
+    assert [one for one in removed(peer, 3) if one.flags & SYN] == []
     peer.script.host.on_local_address(peer.script.now, ip_address("10.0.3.1"), present=True)
     assert [one for one in peer.script.turn() if one.flags & SYN and _to(peer, one, PEER_2)] == []
     again = [one for one in peer.first.send(options=[option]) if one.flags & SYN]
@@ -232,6 +232,15 @@ def test_an_address_that_still_works_is_left_by_priority_drain_and_fin() -> None
     assert fin.flow == second.sent[0].flow
     assert found(sent, RemoveAddr) == [RemoveAddr((1,))]
     assert resets(sent) == set()
+
+
+def test_nothing_new_is_sent_on_a_subflow_that_is_left() -> None:
+    peer = MpPeer(UNCHECKED)
+    second = join_second(peer)
+    peer.script.host.withdraw(peer.script.now, 2, HOST_2)
+    peer.script.write(2, bytes(100_000))
+    assert len(payload(peer.first.sent)) > 1000
+    assert payload(second.sent) == b""
 
 
 def test_a_peer_that_never_stops_sending_is_left_anyway() -> None:

@@ -21,7 +21,7 @@ from plait.sim.torture.case import (
     TalkPlan,
     address,
 )
-from plait.sim.torture.signals import LEAVE, SPARE, USE
+from plait.sim.torture.signals import CHANGE, LEAVE, SPARE, USE
 from plait.units import MILLISECOND, SECOND
 
 _BUFFERS: Final = (700, 2000, 6000, 20_000, 65_535, 200_000, 1 << 20)
@@ -29,7 +29,30 @@ _SIZES: Final = (0, 1, 100, 1500, 20_000, 100_000, 300_000)
 _MTUS: Final = {4: (400, 576, 1280, 1492), 6: (1280, 1400, 1492)}
 
 # By name and not from the registries: plug-ins of a program must not change what a seed means.
-_SCHEDULERS: Final = (LowestRtt.name,)
+_SCHEDULERS: Final = (
+    "default",
+    "active-standby",
+    "blest",
+    "cheap-first:overflow_ms=50",
+    "ecf",
+    "load-split:split=70/30",
+    "load-split:split=1/3,strict=yes",
+    "redundant",
+    "redundant:copies=2",
+    "round-robin",
+    "smallest-delay",
+)
+_CONTROLLERS: Final = (
+    "balia",
+    "bbr",
+    "coupled",
+    "cubic",
+    "ewtcp",
+    "lia",
+    "olia",
+    "reno",
+    "wvegas",
+)
 _PATH_MANAGERS: Final = (Default.name, FullMesh.name, NDiffPorts.name)
 
 _STRIPPING: Final = ("strip-syn", "strip-syn-ack", "strip-data", "overwrite-options", "strip-late")
@@ -47,18 +70,21 @@ def generate(seed: int) -> Case:
         *_boxes(draw, len(paths), version),
         *_events(draw, len(paths), version),
     ]
+    addresses = draw.choice((1, 1, 2))
+    damage = _interference(draw, faults, len(paths))
     return Case(
         seed=seed,
         version=version,
         paths=paths,
-        addresses=draw.choice((1, 1, 2)),
+        addresses=addresses,
         talks=talks,
         faults=(
             *faults,
-            *_interference(draw, faults, len(paths)),
+            *damage,
             *_versions(seed),
             *_pacing(seed),
-            *_rules(seed, version),
+            *_rules(seed, version, risky=len(damage) > 0),
+            *_policies(seed),
         ),
     )
 
@@ -121,7 +147,7 @@ def _settings(draw: Random) -> list[Fault]:
         "mtu_probing": ("off", "black hole", "always"),
         "max_mss": (1, 536, 536, 1400, 1400),
         "congestion": (Cubic.name, Reno.name),
-        "scheduler": _SCHEDULERS,
+        "scheduler": (LowestRtt.name,),
         "path_manager": _PATH_MANAGERS,
     }
     faults += [
@@ -150,8 +176,11 @@ def _pacing(seed: int) -> list[Fault]:
     return [_setting(draw.choice(anyone), **values) for values in paced if draw.random() < 0.2]
 
 
-def _rules(seed: int, version: int) -> list[Fault]:
-    """Return what RFC 8684 leaves to hosts: widths, resets, who may be joined where, signals."""
+def _rules(seed: int, version: int, *, risky: bool) -> list[Fault]:
+    """Return what RFC 8684 leaves to hosts: widths, resets, who may be joined where, signals.
+
+    What takes a subflow away may cost the connection if it is `risky`: damage ends the last one.
+    """
     draw = Seed(seed).random("rules")
     anyone = (INITIATOR, LISTENER, "")
     both = (INITIATOR, LISTENER)
@@ -162,7 +191,7 @@ def _rules(seed: int, version: int) -> list[Fault]:
     ]
     if draw.random() < 0.1:
         values = {"bad_path_timeouts": draw.randint(1, 4)}
-        faults.append(Fault(kind="settings", host=draw.choice(both), values=values, fatal=True))
+        faults.append(Fault(kind="settings", host=draw.choice(both), values=values, fatal=risky))
     if draw.random() < 0.1:
         where = f"[{address(version, 101, 1)}]:8443"
         faults.append(_setting(LISTENER, allow_join_initial=False, advertise=where))
@@ -173,11 +202,30 @@ def _rules(seed: int, version: int) -> list[Fault]:
             path=draw.choice((0, 1)),
             name=name,
             values={"at_ms": draw.randint(500, 4000)},
-            fatal=name == LEAVE,
+            fatal=risky and name == LEAVE,
         )
         for name in (SPARE, USE, LEAVE)
         if draw.random() < 0.2
     ]
+    return faults
+
+
+def _policies(seed: int) -> list[Fault]:
+    """Return who schedules and controls congestion how, and when that changes."""
+    draw = Seed(seed).random("policies")
+    both = (INITIATOR, LISTENER)
+    if draw.random() < 0.5:
+        return []
+
+    def policies() -> dict[str, str]:
+        scheduler = draw.choice(_SCHEDULERS)
+        return {"scheduler": scheduler, "congestion": draw.choice(_CONTROLLERS)}
+
+    faults = [_setting(host, **policies()) for host in both]
+    for host in both:
+        for _ in range(draw.choice((0, 0, 1, 3))):
+            values = {"at_ms": draw.randint(100, 5000), **policies()}
+            faults.append(Fault(kind="signal", host=host, name=CHANGE, values=values))
     return faults
 
 

@@ -1,8 +1,9 @@
-"""What is done to connections that run: priorities change, addresses that work are left."""
+"""What is done to connections that run: priorities and policies change, addresses are left."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from plait.errors import UsageError
@@ -20,6 +21,9 @@ USE: Final = "use"
 LEAVE: Final = "leave"
 """Give up the address of a subflow."""
 
+CHANGE: Final = "change"
+"""Use another scheduler and congestion control."""
+
 
 def due(fault: Fault) -> Nanos:
     """Return when a signal is given."""
@@ -32,6 +36,11 @@ def give(station: Station, fault: Fault) -> None:
     now = station.clock.now
     host = station.host
     for entry in list(connections_of(host).by_id.values()):
+        if fault.name == CHANGE:
+            policies = {key: fault.values[key] for key in ("scheduler", "congestion")}
+            with suppress(UsageError):  # it has ended
+                host.change(now, entry.connection_id, replace(entry.settings, **policies))
+            continue
         paths = [subflow.path for subflow in entry.connection.subflows if subflow.can_send]
         if fault.path >= len(paths):
             continue
