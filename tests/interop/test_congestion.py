@@ -1,9 +1,11 @@
-"""BBR to the kernel over a link of known rate, on real timers, which are late."""
+"""BBR to the kernel over a link that loses packets, on real timers, which are late.
+
+How fast it is depends on what else the machine does; the simulator judges that.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 from interop.lab import Lab, Plan, close, connect, in_lab, send
@@ -17,12 +19,6 @@ pytestmark = pytest.mark.privileged
 RATE = 40_000_000
 """Bits per second."""
 
-LEAST = RATE / 5
-"""More than a sender reaches to which losses mean congestion: about a seventh at this rate of loss.
-
-On a machine that does nothing else BBR takes most of the link.
-"""
-
 SIZE = 6 << 20
 
 
@@ -32,28 +28,18 @@ def lossy(_: int, driver: Driver) -> Driver:
     return Emulation(driver, forth, LinkShape(delay=20 * MILLISECOND))
 
 
-TRIES = 3
-"""A machine busy elsewhere delays packets and timers: ask again."""
-
-
 @pytest.mark.parametrize("mptcp", [True, False], ids=["MPTCP", "TCP"])
-def test_bbr_is_not_held_up_by_random_losses(mptcp: bool) -> None:
+def test_bbr_repairs_what_a_link_loses_and_no_more(mptcp: bool) -> None:
     plan = Plan(wrap=lossy, settings={"congestion": "bbr", "mptcp": mptcp}, kernel_mptcp=mptcp)
 
-    async def scenario(lab: Lab) -> float:
+    async def scenario(lab: Lab) -> None:
         ours, theirs = await connect(lab, stack_connects=True)
-        began = time.monotonic()
         data = bytes(SIZE)
         _, arrived = await asyncio.gather(send(ours, data), theirs[0].read())
-        took = time.monotonic() - began
         assert arrived == data
         (subflow,) = lab.stack.info(ours[1].transport).subflows
         assert subflow.tcp.total_retrans < 200
         theirs[1].write_eof()
         await close((ours, theirs))
-        return SIZE * 8 / took
 
-    rates: list[float] = []
-    while len(rates) < TRIES and max(rates, default=0) <= LEAST:
-        rates.append(in_lab(plan, scenario))
-    assert max(rates) > LEAST
+    in_lab(plan, scenario, seconds=60)

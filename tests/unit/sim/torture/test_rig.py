@@ -9,7 +9,7 @@ from support.torture import PLAIN
 
 from plait.host.connections import Connections
 from plait.sim.scenario import EventSpec
-from plait.sim.torture.case import Fault
+from plait.sim.torture.case import Fault, PartyPlan, TalkPlan
 from plait.sim.torture.rig import Rig, run_case
 from plait.sim.torture.shrink import shrink
 from plait.sim.torture.talk import PERIOD, expected
@@ -99,3 +99,18 @@ def test_the_keys_make_numbers_wrap_early() -> None:
     wrapping = replace(PLAIN, faults=(Fault(kind="wrap", host="a"),))
     rig = Rig(wrapping)
     assert rig.run().passed
+
+
+def test_signals_reach_the_connections_that_have_the_subflow() -> None:
+    spare, leave = (
+        Fault(kind="signal", host="a", path=1, name=name, values={"at_ms": at})
+        for name, at in (("spare", 100), ("leave", 150))
+    )
+    party = PartyPlan(octets=3_000_000)
+    talks = (TalkPlan(start=0, initiator=party, listener=party),)
+    rig = Rig(replace(PLAIN, talks=talks, faults=(spare, leave)))
+    assert rig.run().passed
+    assert str(leave) == "a, subflow 1: leave(at_ms=150)"
+    counters = rig.listener.host.counters
+    assert counters.mp_prio_rx > 1
+    assert counters.rm_addr == 1
