@@ -82,6 +82,31 @@ FIRST_SUBFLOW = {
         left=2,
         counted=CALLS | heard() | joined_by_kernel(),
     ),
+    "flag C of ours": Row(
+        plan=Plan(
+            paths=2,
+            settings=PASSIVE | {"allow_join_initial": False},
+            endpoints=("{1} id 2 subflow",),
+        ),
+        stack_connects=False,
+        counted=CALLS,
+    ),
+    "flag C of ours (control: without)": Row(
+        plan=Plan(paths=2, settings=PASSIVE, endpoints=("{1} id 2 subflow",)),
+        stack_connects=False,
+        subflows=2,
+        counted=CALLS | joined_by_kernel(),
+    ),
+    "flag C of ours, and where to join instead": Row(
+        plan=Plan(
+            paths=2,
+            settings=PASSIVE
+            | {"allow_join_initial": False, "advertise": Plan(paths=2).stack_address(1)},
+        ),
+        stack_connects=False,
+        subflows=2,
+        counted=CALLS | heard() | joined_by_kernel(),
+    ),
     "a cookie of the kernel's, joined by us": Row(
         plan=Plan(paths=2, sysctls=COOKIES),
         subflows=2,
