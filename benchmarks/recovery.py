@@ -10,12 +10,9 @@ at the receiver; the ratio is plait's median to the kernel's.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
-import json
 import math
-import os
 import select
 import socket
 import statistics
@@ -25,10 +22,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
-from pathlib import Path
 
+from reporting import is_root, options, save, show
 from rich.console import Console
-from rich.table import Table
 
 from plait.aio.stack import Stack
 from plait.aio.streams import open_connection
@@ -212,9 +208,12 @@ def _sample(path: Emulation, receiver: Receiver, began: float) -> Sample:
     )
 
 
-def summarize(samples: dict[str, list[tuple[Sample, Sample]]]) -> list[dict[str, object]]:
+HEADINGS = ("path", "plait s", "kernel s", "ratio", "worst", "worst", "waste %", "waste %")
+
+
+def summarize(samples: dict[str, list[tuple[Sample, Sample]]]) -> list[Row]:
     """Return a row for each setup."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for name, pairs in samples.items():
         ours = statistics.median(one.seconds for one, _ in pairs)
         theirs = statistics.median(other.seconds for _, other in pairs)
@@ -238,32 +237,18 @@ def _waste(samples: list[Sample]) -> float:
     return round(100 * (statistics.median(one.carried for one in samples) / SIZE - 1), 1)
 
 
-def show(rows: list[dict[str, object]], console: Console) -> None:
-    """Print the table."""
-    table = Table("path", title="4 MB, medians")
-    for heading in ("plait s", "kernel s", "ratio", "worst", "worst", "waste %", "waste %"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
-
-
 def main() -> int:
     """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="transfers of each sender and path")
-    parser.add_argument("--only", default="", help="measure paths whose name contains this")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    options = parser.parse_args()
-    if os.geteuid() != 0:
-        print("recovery: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
+    parser = options(__doc__, rounds=5, what="sender and path")
+    chosen = parser.parse_args()
+    if not is_root("recovery"):
         return 2
     console = Console()
     samples: dict[str, list[tuple[Sample, Sample]]] = {}
     try:
-        for seed in range(options.rounds):
+        for seed in range(chosen.rounds):
             for name, forth in SETUPS.items():
-                if options.only not in name:
+                if chosen.only not in name:
                     continue
                 pair = by_plait(forth, seed), by_kernel(forth, seed)
                 samples.setdefault(name, []).append(pair)
@@ -275,9 +260,8 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("interrupted: what was measured so far")
     rows = summarize(samples)
-    show(rows, console)
-    if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+    show(rows, console, HEADINGS, "4 MB, medians")
+    save(chosen.json, rows=rows)
     return 0
 
 

@@ -6,17 +6,14 @@ the kernel's Multipath TCP with as many subflows in the same run.  cubic everywh
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
 import statistics
 import sys
-from pathlib import Path
 
 from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
+from reporting import is_root, options, save, show
 from rich.console import Console
-from rich.table import Table
 
 from plait.wire.checksum import BACKEND
 
@@ -31,10 +28,13 @@ def baseline_of(configuration: Configuration) -> str:
     return "kernel MPTCP, 1 subflow"
 
 
-def summarize(samples: dict[str, list[Sample]]) -> list[dict[str, object]]:
+HEADINGS = ("configuration", "Gbit/s", "lowest", "highest", "to kernel", "CPU s/GB", "peak MB")
+
+
+def summarize(samples: dict[str, list[Sample]]) -> list[Row]:
     """Return a row for each configuration that was measured."""
     medians = {name: statistics.median(s.gbit for s in runs) for name, runs in samples.items()}
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for configuration in CONFIGURATIONS:
         runs = samples.get(configuration.name)
         if not runs:
@@ -55,50 +55,35 @@ def summarize(samples: dict[str, list[Sample]]) -> list[dict[str, object]]:
     return rows
 
 
-def show(rows: list[dict[str, object]], console: Console) -> None:
-    """Print the table."""
-    table = Table("configuration", title="goodput, medians")
-    for heading in ("Gbit/s", "lowest", "highest", "to kernel", "CPU s/GB", "peak MB"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(*("-" if value is None else str(value) for value in row.values()))
-    console.print(table)
-
-
 def main() -> int:
     """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = options(__doc__, rounds=3, what="configuration")
     parser.add_argument("--seconds", type=float, default=3, help="length of each run")
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each configuration")
-    parser.add_argument("--only", default="", help="measure names that contain this")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    options = parser.parse_args()
-    if os.geteuid() != 0:
-        print("bench: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
+    chosen = parser.parse_args()
+    if not is_root("bench"):
         return 2
     console = Console()
     python = f"{platform.python_implementation()} {platform.python_version()}"
     console.print(f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, "
                   f"checksums by {BACKEND}")  # fmt: skip
     samples: dict[str, list[Sample]] = {}
-    for number in range(options.rounds):
+    for number in range(chosen.rounds):
         for configuration in CONFIGURATIONS:
-            if options.only not in configuration.name:
+            if chosen.only not in configuration.name:
                 continue
             reason = can_run(configuration)
             if reason is not None:
                 console.print(f"{configuration.name}: left out, {reason}", highlight=False)
                 continue
-            sample = measure(configuration, options.seconds)
+            sample = measure(configuration, chosen.seconds)
             samples.setdefault(configuration.name, []).append(sample)
             console.print(
                 f"round {number + 1}  {sample.gbit:7.2f} Gbit/s  {configuration.name}",
                 highlight=False,
             )
     rows = summarize(samples)
-    show(rows, console)
-    if options.json:
-        options.json.write_text(json.dumps({"python": python, "rows": rows}, indent=2) + "\n")
+    show(rows, console, HEADINGS, "goodput, medians")
+    save(chosen.json, python=python, rows=rows)
     return 0
 
 

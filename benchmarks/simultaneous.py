@@ -10,11 +10,8 @@ readers.  The bound is nine tenths of the sum of both rates, and 450 ms.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
-import json
-import os
 import random
 import statistics
 import sys
@@ -24,12 +21,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address, ip_interface
-from pathlib import Path
 from socket import AF_INET
 from typing import Any
 
+from reporting import is_root, options, save, show
 from rich.console import Console
-from rich.table import Table
 
 from plait.aio.kernel import Kernel
 from plait.aio.stack import Stack
@@ -276,11 +272,14 @@ RUNS: dict[str, Callable[[Cell], Sample]] = {
 }
 
 
-def summarize(samples: dict[tuple[Cell, str], list[Sample]]) -> list[dict[str, object]]:
+HEADINGS = ("paths", "bound", *RUNS)
+
+
+def summarize(samples: dict[tuple[Cell, str], list[Sample]]) -> list[Row]:
     """Return a row for each cell: medians of seconds."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for cell in dict.fromkeys(cell for cell, _ in samples):
-        row: dict[str, object] = {"paths": str(cell), "bound": round(cell.bound(), 2)}
+        row: Row = {"paths": str(cell), "bound": round(cell.bound(), 2)}
         for name in RUNS:
             taken = [one.seconds for one in samples.get((cell, name), [])]
             row[name] = round(statistics.median(taken), 2) if taken else None
@@ -288,31 +287,17 @@ def summarize(samples: dict[tuple[Cell, str], list[Sample]]) -> list[dict[str, o
     return rows
 
 
-def show(rows: list[dict[str, object]], console: Console) -> None:
-    """Print the table."""
-    table = Table("paths", title="16 MiB, seconds, medians")
-    for heading in ("bound", *RUNS):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
-
-
 def main() -> int:
     """Measure, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1, help="transfers of each kind and cell")
-    parser.add_argument("--only", default="", help="measure cells whose name contains this")
-    parser.add_argument("--json", type=Path, help="write the rows to this file")
-    options = parser.parse_args()
-    if os.geteuid() != 0:
-        print("simultaneous: needs root for namespaces and TUN devices", file=sys.stderr)
+    parser = options(__doc__, rounds=1, what="kind and cell")
+    chosen = parser.parse_args()
+    if not is_root("simultaneous"):
         return 2
     console = Console()
     samples: dict[tuple[Cell, str], list[Sample]] = {}
-    cells = [cell for cell in CELLS if options.only in str(cell)]
+    cells = [cell for cell in CELLS if chosen.only in str(cell)]
     try:
-        for number in range(options.rounds):
+        for number in range(chosen.rounds):
             for cell in cells:
                 for name, run in RUNS.items():
                     one = run(cell)
@@ -325,9 +310,8 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("interrupted: what was measured so far")
     rows = summarize(samples)
-    show(rows, console)
-    if options.json:
-        options.json.write_text(json.dumps({"rows": rows}, indent=2) + "\n")
+    show(rows, console, HEADINGS, "16 MiB, seconds, medians")
+    save(chosen.json, rows=rows)
     return 0
 
 

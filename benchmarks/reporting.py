@@ -1,0 +1,51 @@
+"""What the benchmarks that need root have in common: their options, their tables, their files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Row = dict[str, object]
+
+
+def options(doc: str | None, *, rounds: int, what: str) -> argparse.ArgumentParser:
+    """Return a parser of what all of them take; `what` is measured in each round."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"runs of each {what}")
+    parser.add_argument("--only", default="", help="measure names that contain this")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    return parser
+
+
+def is_root(name: str) -> bool:
+    """Return whether we may make namespaces and TUN devices; say so if not."""
+    if os.geteuid() == 0:
+        return True
+    print(f"{name}: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
+    return False
+
+
+def show(rows: list[Row], console: Console, headings: Sequence[str], title: str) -> None:
+    """Print a table; the first column names the row."""
+    table = Table(headings[0], title=title)
+    for heading in headings[1:]:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*("-" if value is None else str(value) for value in row.values()))
+    console.print(table)
+
+
+def save(path: Path | None, **values: object) -> None:
+    """Write JSON if that is wanted."""
+    if path is not None:
+        path.write_text(json.dumps(values, indent=2) + "\n")
