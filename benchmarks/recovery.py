@@ -23,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 
-from reporting import is_root, options, save, show
+from reporting import Row, is_root, options, save, show
 from rich.console import Console
 
 from plait.aio.stack import Stack

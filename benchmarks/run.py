@@ -12,7 +12,7 @@ import statistics
 import sys
 
 from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
-from reporting import is_root, options, save, show
+from reporting import Row, is_root, options, save, show
 from rich.console import Console
 
 from plait.wire.checksum import BACKEND

@@ -24,7 +24,7 @@ from ipaddress import ip_address, ip_interface
 from socket import AF_INET
 from typing import Any
 
-from reporting import is_root, options, save, show
+from reporting import Row, is_root, options, save, show
 from rich.console import Console
 
 from plait.aio.kernel import Kernel
