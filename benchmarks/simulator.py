@@ -31,7 +31,7 @@ def tcp(seconds: float, rate_mbit: float = 100) -> Scenario:
             "b": HostSpec(addresses={"wire": ("10.0.1.2",)}),
         },
         links={"wire": LinkSpec(between=("a", "b"), forth=shape, back=shape)},
-        flows={"bulk": FlowSpec(source="a", destination="b", settings={"mptcp": False})},
+        flows={"bulk": FlowSpec(source="a", destination=("b",), settings={"mptcp": False})},
     )
 
 
@@ -52,7 +52,7 @@ def mptcp(seconds: float) -> Scenario:
             "fast": LinkSpec(between=("a", "b"), forth=fast, back=fast),
             "slow": LinkSpec(between=("a", "b"), forth=slow, back=slow),
         },
-        flows={"bulk": FlowSpec(source="a", destination="b")},
+        flows={"bulk": FlowSpec(source="a", destination=("b",))},
     )
 
 

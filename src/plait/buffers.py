@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from plait.units import Octets
@@ -15,6 +16,15 @@ SMALL: Final = 4096
 
 GATHERED: Final = 1 << 16
 """Gathered writes become a chunk of their own at this size."""
+
+
+def gather(pieces: list[Buffer], more: Iterable[Buffer]) -> None:
+    """Append pieces that are to be kept; crumbs become one with what is before them."""
+    for piece in more:
+        if len(piece) < CRUMB and pieces and len(pieces[-1]) < SMALL:
+            pieces[-1] = b"".join((pieces[-1], piece))
+        else:
+            pieces.append(piece)
 
 
 def slice_pieces(pieces: Pieces, start: Octets, stop: Octets) -> Pieces:
@@ -96,6 +106,13 @@ class SendBuffer:
             del self._chunks[:whole]
 
 
+CRUMB: Final = 256
+"""Pieces below this are joined to the one before: each costs some hundred octets besides."""
+
+MAX_RUNS: Final = 4096
+"""Runs held out of order.  Each costs some hundred octets, however short: a peer that sends every
+other octet of a large window must not take more memory than the window promises."""
+
 _NO_ENDS: Final[list[Octets]] = []
 _NO_RUNS: Final[list[list[Buffer]]] = []
 """Shared by all that hold nothing out of order, and never changed."""
@@ -158,11 +175,14 @@ class Reassembly:
 
     def _join(self, at: int, start: Octets, stop: Octets, pieces: Pieces) -> None:
         """Keep octets in front of run `at`, as one run with the neighbors that they touch."""
+        extends = at > 0 and self._stops[at - 1] == start
+        if not extends and len(self._starts) >= MAX_RUNS and start > self.next:
+            return
         self.buffered += stop - start
-        if at and self._stops[at - 1] == start:
+        if extends:
             at -= 1
             self._stops[at] = stop
-            self._held[at].extend(pieces)
+            gather(self._held[at], pieces)
         else:
             self._starts.insert(at, start)
             self._stops.insert(at, stop)
@@ -171,7 +191,7 @@ class Reassembly:
         if following < len(self._starts) and self._starts[following] == stop:
             del self._starts[following]
             self._stops[at] = self._stops.pop(following)
-            self._held[at].extend(self._held.pop(following))
+            gather(self._held[at], self._held.pop(following))
 
     def _release(self) -> None:
         """Move what is in order now to `ready`."""

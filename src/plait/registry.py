@@ -56,7 +56,8 @@ class Registry(Generic[T]):
         kind = self.find(name)
         if not rest:
             return kind(*first)
+        known = dict(list(known_arguments(kind).items())[len(first) :])
         try:
-            return kind(*first, **parse_arguments(rest, known_arguments(kind)))
+            return kind(*first, **parse_arguments(rest, known))
         except UsageError as error:
             raise UsageError(f"{self.kind} {name}: {error}") from error

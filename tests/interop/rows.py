@@ -241,7 +241,9 @@ def check(row: Row) -> None:
         if row.reason is not None:
             assert row.reason in [one.reset_reason for one in case.connection.subflows]
         if row.mptcp:
-            assert info.checksum is (row.plan.checksum if row.checksum is None else row.checksum)
+            assert info.csum_enabled is (
+                row.plan.checksum if row.checksum is None else row.checksum
+            )
         else:
             assert info.fallback_reason
         await close((ours, theirs))

@@ -72,7 +72,7 @@ def simulated(ways: tuple[Way, ...], seconds: float) -> float:
         },
         flows={
             "bulk": FlowSpec(
-                source="stack", destination="kernel", settings={"mptcp": len(ways) > 1}
+                source="stack", destination=("kernel",), settings={"mptcp": len(ways) > 1}
             )
         },
         windows={"steady": WindowSpec(start_s=WARM_UP, stop_s=WARM_UP + seconds)},

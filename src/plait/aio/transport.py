@@ -72,7 +72,7 @@ class StackTransport(asyncio.Transport):
         protocol: asyncio.BaseProtocol,
         on_done: Callable[[StackTransport], None],
     ) -> None:
-        self._info = pump.host.info(connection_id)
+        self._info = pump.host.info(connection_id, pump.now())
         super().__init__(_names(self._info))
         self.connection_id = connection_id
         self._loop = loop
@@ -95,7 +95,7 @@ class StackTransport(asyncio.Transport):
     def info(self) -> ConnectionInfo:
         """Return what the connection is like now, or was when the host last knew it."""
         with suppress(UsageError):
-            self._info = self._host.info(self.connection_id)
+            self._info = self._host.info(self.connection_id, self._pump.now())
         return self._info
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, Final, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from plait.drivers.capture import Capture, wall_clock_epoch
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.errors import UsageError
+from plait.host.intents import intent_settings
 from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
 from plait.trace.pcap import PcapWriter
@@ -113,7 +115,9 @@ def settings_of(options: NetworkOptions) -> Settings:
         chosen["mptcp"] = False
     else:
         chosen["mptcp_versions"] = options.mptcp
-    return Settings(**chosen)
+    if options.intent is None:
+        return Settings(**chosen)
+    return replace(intent_settings(options.intent), **chosen)
 
 
 def _open_stack(options: NetworkOptions, kept: ExitStack) -> Stack:

@@ -18,6 +18,7 @@ COMMANDS: Final = {
     "demo": "plait.cli.demo",
     "nc": "plait.cli.nc",
     "perf": "plait.cli.perf",
+    "plugins": "plait.cli.plugins",
     "script": "plait.cli.script",
     "sim": "plait.cli.sim",
     "torture": "plait.cli.torture",

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import click
 
-from plait.congestion import controllers
 from plait.errors import UsageError
+from plait.host.intents import INTENTS
 from plait.mptcp.settings import MPTCP_VERSIONS
 
 
@@ -27,6 +27,9 @@ class NetworkOptions:
     pm: str | None = None
     scheduler: str | None = None
     cc: str | None = None
+    intent: str | None = None
+    """A combination of these three; each can still be given apart."""
+
     mptcp: str = "v1"
     """`v1`, `v0`, `both` or `off`."""
 
@@ -53,6 +56,7 @@ class NetworkOptions:
             (self.tun, "--tun", "the kernel uses its own interfaces"),
             (self.pm, "--pm", "the kernel's path manager is set with `ip mptcp`"),
             (self.scheduler, "--scheduler", "set `sysctl net.mptcp.scheduler`"),
+            (self.intent, "--intent", "the kernel's policies are set one by one"),
             (self.pcap, "--pcap", "record the kernel's packets with tcpdump"),
             (
                 self.mptcp in {"v0", "both"},
@@ -80,12 +84,18 @@ _OPTIONS: Final = (
         "Creates the TUN device NAME, gives the kernel's side B/LEN and the stack the "
         "addresses A. Repeat it for more paths.",
     ),
-    click.option("--pm", metavar="NAME", help="Path manager of the stack."),
-    click.option("--scheduler", metavar="NAME", help="Scheduler of the stack."),
     click.option(
-        "--cc",
+        "--pm",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Path manager of the stack; `plait plugins` lists what there is.",
+    ),
+    click.option("--scheduler", metavar="NAME[:KEY=VALUE,...]", help="Scheduler of the stack."),
+    click.option("--cc", metavar="NAME[:KEY=VALUE,...]", help="Congestion control."),
+    click.option(
+        "--intent",
         metavar="NAME",
-        help=f"Congestion control; the stack has {', '.join(controllers.names())}.",
+        help="Path manager, scheduler and congestion control that go together: "
+        f"{', '.join(INTENTS)}.",
     ),
     click.option(
         "--mptcp",

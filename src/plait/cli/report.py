@@ -83,20 +83,14 @@ def connection_object(info: ConnectionInfo | None, counters: dict[str, int]) -> 
             is_mptcp=False,
             version=None,
             token=None,
-            checksum=False,
+            csum_enabled=False,
             fallback_reason=None,
             bytes_sent=0,
             bytes_received=0,
             subflows=(),
         )
-    return {
-        "is_mptcp": info.is_mptcp,
-        "version": info.version,
+    return {field.name: getattr(info, field.name) for field in dataclasses.fields(info)} | {
         "token": None if info.token is None else f"{info.token:08x}",
-        "checksum": info.checksum,
-        "fallback_reason": info.fallback_reason,
-        "bytes_sent": info.bytes_sent,
-        "bytes_received": info.bytes_received,
         "subflows": [_subflow_object(subflow) for subflow in info.subflows],
         "counters": counters,
     }
@@ -130,7 +124,7 @@ def show_amount(octets: int) -> str:
 def describe_connection(info: ConnectionInfo) -> list[str]:
     """Return a line about the connection and one about each subflow."""
     if info.is_mptcp:
-        checksum = ", checksums" if info.checksum else ""
+        checksum = ", checksums" if info.csum_enabled else ""
         first = f"Multipath TCP v{info.version}{checksum}, token {info.token or 0:08x}"
     else:
         first = f"TCP ({info.fallback_reason or 'Multipath TCP was off'})"

@@ -72,7 +72,7 @@ class Coupled(CongestionController):
         if self.cwnd < self.ssthresh:
             acked = slow_start(self, sample)
         if acked and self.srtt:
-            self._change(self.growth(acked))
+            self._change(min(self.growth(acked), float(acked)))  # as slow start at most
 
     def growth(self, acked: Octets) -> float:
         """Return the octets by which the window is to grow for so many acknowledged; may be < 0."""

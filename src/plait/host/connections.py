@@ -18,6 +18,7 @@ class Entry:
         "connection_id",
         "dirty",
         "end_seen",
+        "fallback_told",
         "fast_open",
         "listener_id",
         "readable_told",
@@ -44,6 +45,9 @@ class Entry:
 
         self.urgent_told = 0
         """The end of urgent data that the application heard of last."""
+
+        self.fallback_told = False
+        """The application heard that it is plain TCP."""
 
         self.end_seen = False
         """The application read to the end of the stream."""

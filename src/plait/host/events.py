@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias
 
-from plait.addresses import Path
+from plait.addresses import IpAddress, Path
 from plait.mptcp.info import ConnectionInfo
 
 
@@ -85,13 +85,37 @@ class SubflowUp:
     path: Path
 
 
+class SubflowEnd(Enum):
+    """How a subflow ended, or why it did not come about."""
+
+    CLOSED = "closed"
+    RESET = "reset by peer"
+    ABORTED = "reset by this host"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    TIMED_OUT = "timed out"
+
+
 @dataclass(frozen=True, slots=True)
 class SubflowDown:
-    """A subflow ended; `reason` is the MP_TCPRST reason of the peer, or None."""
+    """A subflow that carried data ended."""
 
     connection_id: int
     path: Path
+    end: SubflowEnd
     reason: int | None
+    """Reason of the MP_TCPRST that ended it, the peer's or ours as `end` says; None without."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinFailed:
+    """A further subflow that this host asked for did not come about."""
+
+    connection_id: int
+    path: Path
+    end: SubflowEnd
+    reason: int | None
+    """As in `SubflowDown`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +128,63 @@ class SubflowPriority:
     """Nothing is sent on it while another subflow works."""
 
 
+@dataclass(frozen=True, slots=True)
+class AddressAdvertised:
+    """The peer told of an address that it can be joined at (ADD_ADDR); told once, not repeated."""
+
+    connection_id: int
+    address_id: int
+    address: IpAddress
+    port: int
+    """0 for that of the connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddressWithdrawn:
+    """The peer removed an address that it had told of or used (REMOVE_ADDR)."""
+
+    connection_id: int
+    address_id: int
+    address: IpAddress
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """The connection is plain TCP from now on, or opened as such although this host wanted more."""
+
+    connection_id: int
+    cause: str
+    """As in `ConnectionInfo.fallback_reason`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksumFailed:
+    """A DSS checksum was wrong: the path changes data (RFC 8684, 3.7).
+
+    `FellBack` or `SubflowDown` tells what came of it.
+    """
+
+    connection_id: int
+    path: Path
+    remote: bool
+    """The peer saw it and told by MP_FAIL; otherwise this host did."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFailed:
+    """A plug-in raised or made no sense; from now on a default is in its place."""
+
+    connection_id: int
+    kind: str
+    """`scheduler`, `path manager` or `congestion control`."""
+
+    name: str
+    """As the settings call it."""
+
+    text: str
+    """What was wrong."""
+
+
 Event: TypeAlias = (
     Established
     | Accepted
@@ -114,5 +195,11 @@ Event: TypeAlias = (
     | Lost
     | SubflowUp
     | SubflowDown
+    | JoinFailed
     | SubflowPriority
+    | AddressAdvertised
+    | AddressWithdrawn
+    | FellBack
+    | ChecksumFailed
+    | PolicyFailed
 )

@@ -116,7 +116,8 @@ class Host:
             out += segments
             closed = connection.state is State.CLOSED
             joins = connection.joins and may_join(connection)
-            if closed or connection.state is not state or connection.changed or joins:
+            news = connection.changed or connection.troubles.failures
+            if closed or connection.state is not state or news or joins:
                 self._settle(now, entry)
             elif not entry.dirty:
                 self._arm(entry)
@@ -330,9 +331,14 @@ class Host:
         self._touch(entry)
         self._settle(now, entry)
 
-    def info(self, connection_id: int) -> ConnectionInfo:
-        """Return a snapshot of a connection.  Raises UsageError if the id is gone."""
-        return self._entry(connection_id).connection.info()
+    def info(self, connection_id: int, now: Nanos = 0) -> ConnectionInfo:
+        """Return a snapshot of a connection.  Raises UsageError if the id is gone.
+
+        Args:
+            connection_id: The connection.
+            now: Until when its silence counts; by default until it last sent or heard anything.
+        """
+        return self._entry(connection_id).connection.info(now)
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call."""
@@ -361,7 +367,7 @@ class Host:
         connection = entry.connection
         opened = entry.accepted
         if not entry.closed_told:
-            report(entry, self._events)
+            report(now, entry, self._events)
         if entry.accepted and not opened:
             self._on_opened(now, entry)
         if entry.fast_open:
@@ -397,7 +403,7 @@ class Host:
             self._time_wait.add(subflow.flow_in, remains)
             self._opener.answer(remains.ack(now))
         if not entry.closed_told:
-            report(entry, self._events)
+            report(now, entry, self._events)
 
     def _arm(self, entry: Entry) -> None:
         """See to it that a connection is looked at when it asks for it."""

@@ -249,7 +249,7 @@ class Opener:
             self._counters.mp_join_no_token_found += 1
             self._reset(segment, handshake.served(self._settings)[0].reasons(MPTCP_SPECIFIC))
             return None
-        reason = entry.connection.refusal()
+        reason = entry.connection.refusal(now)
         if reason is not None:
             self._counters.mp_join_rejected += 1
             self._reset(segment, entry.connection.version.reasons(reason))

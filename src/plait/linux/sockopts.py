@@ -10,13 +10,13 @@ import ctypes
 import errno
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from plait.addresses import IpAddress, Path
+from plait.linux import mptcp_info as mptcp
 from plait.linux.libc import getsockopt_inout
-from plait.linux.tcp_info import SIZE, parse_tcp_info
+from plait.linux.tcp_info import SIZE, parse_tcp_info, unpack
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.tcp.info import TcpInfo
 
@@ -25,31 +25,10 @@ MPTCP_INFO: Final = 1
 MPTCP_FULL_INFO: Final = 4
 TCP_IS_MPTCP: Final = 43
 
-_FALLBACK: Final = 0x1
-"""A bit of the flags in mptcp_info."""
-
-_INFO: Final = struct.Struct("=6B2xII3Q3BxI4Q2B2x3I")
 _FULL: Final = struct.Struct("=6I2Q")
 _SUBFLOW_SIZE: Final = 264
 _ADDRESS_SIZE: Final = 128
 _MOST_SUBFLOWS: Final = 64
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MptcpInfo:
-    """The fields of struct mptcp_info that plait reports."""
-
-    token: int
-    fallback: bool
-    checksum: bool
-    retransmissions: int
-    """Times the retransmission timer of the connection fired."""
-
-    bytes_sent: int
-    bytes_received: int
-    bytes_acked: int
-    subflows: int
-    """Subflows beside the first."""
 
 
 def is_mptcp(sock: socket.socket) -> bool:
@@ -62,15 +41,14 @@ def is_mptcp(sock: socket.socket) -> bool:
         raise
 
 
-def mptcp_info(sock: socket.socket) -> MptcpInfo | None:
-    """Return the state of the connection, or None where it is plain TCP."""
+def mptcp_info(sock: socket.socket) -> bytes | None:
+    """Return what the kernel has of struct mptcp_info, or None where it is plain TCP."""
     try:
-        octets = sock.getsockopt(SOL_MPTCP, MPTCP_INFO, _INFO.size)
+        return sock.getsockopt(SOL_MPTCP, MPTCP_INFO, mptcp.SIZE)
     except OSError as error:
         if error.errno in {errno.ENOPROTOOPT, errno.EOPNOTSUPP}:
             return None
         raise
-    return _parse_mptcp_info(octets)
 
 
 def connection_info(sock: socket.socket) -> ConnectionInfo:
@@ -78,26 +56,17 @@ def connection_info(sock: socket.socket) -> ConnectionInfo:
 
     The kernel does not tell the address ids or the backup flag this way: they read 0 and False.
     """
-    info = mptcp_info(sock) if is_mptcp(sock) else None
-    if info is None or info.fallback:
+    octets = mptcp_info(sock) if is_mptcp(sock) else None
+    if octets is None or mptcp.unpack(octets)["flags"] & mptcp.FALLBACK:
         return _plain_info(sock)
-    return ConnectionInfo(
-        is_mptcp=True,
-        version=1,
-        token=info.token,
-        checksum=info.checksum,
-        fallback_reason=None,
-        bytes_sent=info.bytes_sent,
-        bytes_received=info.bytes_received,
-        subflows=subflow_infos(sock),
-    )
+    return mptcp.parse_mptcp_info(octets, subflow_infos(sock))
 
 
 def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
     """Return the live subflows of a Multipath TCP socket, in the kernel's order."""
     addresses = bytearray(_SUBFLOW_SIZE * _MOST_SUBFLOWS)
     states = bytearray(SIZE * _MOST_SUBFLOWS)
-    request = bytearray(_FULL.size + _INFO.size)
+    request = bytearray(_FULL.size + mptcp.SIZE)
     # The kernel writes through these pointers: the arrays must outlive the call.
     first = (ctypes.c_char * len(addresses)).from_buffer(addresses)
     second = (ctypes.c_char * len(states)).from_buffer(states)
@@ -118,9 +87,9 @@ def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
 
 def _plain_info(sock: socket.socket) -> ConnectionInfo:
     """Return the snapshot of a connection that is, or became, plain TCP."""
-    tcp = parse_tcp_info(
-        sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE).ljust(SIZE, b"\0")
-    )
+    octets = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
+    tcp = parse_tcp_info(octets)
+    named = unpack(octets)
     local, remote = sock.getsockname(), sock.getpeername()
     path = Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
     wanted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP
@@ -128,10 +97,16 @@ def _plain_info(sock: socket.socket) -> ConnectionInfo:
         is_mptcp=False,
         version=None,
         token=None,
-        checksum=False,
+        csum_enabled=False,
+        fallback=wanted,
         fallback_reason="the kernel fell back to TCP" if wanted else "the peer spoke plain TCP",
         bytes_sent=tcp.bytes_sent,
         bytes_received=tcp.bytes_received,
+        bytes_acked=tcp.bytes_acked,
+        last_data_sent=named["last_data_sent"],
+        last_data_recv=named["last_data_recv"],
+        last_ack_recv=named["last_ack_recv"],
+        subflows_total=1,
         subflows=(_subflow(path, tcp),),
     )
 
@@ -151,21 +126,6 @@ def _subflow(path: Path, tcp: TcpInfo) -> SubflowInfo:
         backup=False,
         local_id=0,
         remote_id=0,
-    )
-
-
-def _parse_mptcp_info(octets: bytes) -> MptcpInfo:
-    """Decode struct mptcp_info."""
-    fields = _INFO.unpack(octets.ljust(_INFO.size, b"\0"))
-    return MptcpInfo(
-        subflows=fields[0],
-        fallback=bool(fields[6] & _FALLBACK),
-        token=fields[7],
-        checksum=bool(fields[13]),
-        retransmissions=fields[14],
-        bytes_sent=fields[16],
-        bytes_received=fields[17],
-        bytes_acked=fields[18],
     )
 
 

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress
-from plait.mptcp.state import Phase
+from plait.mptcp import healing
+from plait.mptcp.state import AddressChange, Phase
+from plait.pathing.base import advertised
 from plait.tcp.receiver import NEVER
 from plait.units import SECOND, Nanos
 from plait.wire.mptcp.add_addr import AddAddr
@@ -19,6 +21,9 @@ FIRST_REPEAT: Final = SECOND // 5
 """Least time before an ADD_ADDR without echo is sent again; doubles (Linux: the RTO)."""
 
 MAX_ID: Final = 255
+
+NO_IDS: Final[frozenset[int]] = frozenset()
+"""Shared by the connections that know of none."""
 
 MAX_PORTS: Final = 8
 """Ports of one id of the peer that are told from each other in version 0."""
@@ -45,8 +50,11 @@ class AddressBook:
         "_endpoints",
         "_last_id",
         "_ports",
+        "accepted",
+        "announced",
         "announcements",
         "local",
+        "offers",
         "remote",
         "removed",
         "withdrawn",
@@ -55,8 +63,17 @@ class AddressBook:
     def __init__(self, local: IpAddress, remote: IpAddress) -> None:
         self.local: dict[IpAddress, int] = {local: 0}
         self.remote: dict[int, IpAddress] = {0: remote}
+        self.offers: dict[int, tuple[IpAddress, int]] = {}
+        """Addresses of the peer that it advertised and that can be joined, with their ports."""
+
         self.announcements: dict[int, Announcement] = {}
-        self.removed: set[int] = set()
+        self.announced: frozenset[int] = NO_IDS
+        """Ids of ours that the peer was told of, some of which may be gone."""
+
+        self.accepted: frozenset[int] = NO_IDS
+        """Ids that the peer told of by ADD_ADDR and did not remove."""
+
+        self.removed: frozenset[int] = NO_IDS
         """Ids of the peer that it removed and has not given again: nothing joins them."""
 
         self.withdrawn: list[int] = []
@@ -106,10 +123,14 @@ class AddressBook:
                 break
         return self._last_id
 
+    def signaled(self) -> int:
+        """Return how many addresses of ours the peer was told of that are still good."""
+        return len(self.announced & {*self.local.values(), *self._endpoints.values()})
+
     def learn(self, address_id: int, address: IpAddress) -> None:
         """Remember an address of the peer."""
         self.remote[address_id] = address
-        self.removed.discard(address_id)
+        self.removed -= {address_id}
 
     def is_new(self, address_id: int, port: int) -> bool:
         """Return, once, whether an id of the peer comes with a new port (RFC 6824, 3.4.1)."""
@@ -122,9 +143,11 @@ class AddressBook:
     def forget(self, address_id: int) -> bool:
         """Drop an address of the peer and return whether it was known."""
         self._ports.pop(address_id, None)
+        self.offers.pop(address_id, None)
+        self.accepted -= {address_id}
         known = self.remote.pop(address_id, None) is not None
         if known:
-            self.removed.add(address_id)
+            self.removed |= {address_id}
         return known
 
     def next_timeout(self) -> Nanos:
@@ -165,14 +188,22 @@ def _on_address(connection: Connection, now: Nanos, subflow: Subflow, option: Ad
         connection.counters.add_addr_drop += 1
         return
     book.learn(option.address_id, option.address)
+    book.accepted |= {option.address_id}
     if reachable(connection, option.address):
-        actions = connection.path_manager.on_address_advertised(
-            connection.view(), option.address, option.address_id, option.port
-        )
-        connection.perform(now, actions)
+        offer = (option.address, option.port)
+        if known is None or book.offers.get(option.address_id) != offer:
+            change = AddressChange(option.address_id, *offer, present=True)
+            connection.changed.append((subflow, change))
+        book.offers[option.address_id] = offer
+        healing.forgive(connection, option.address)
+        connection.consult(now, advertised(option.address, option.address_id, option.port))
 
 
 def _echo(connection: Connection, subflow: Subflow, option: AddAddr) -> None:
+    """Queue an echo, unless so many wait that only a flood can be why; the peer will ask again."""
+    if len(subflow.signals) >= connection.settings.max_addresses:
+        connection.counters.echo_add_tx_drop += 1
+        return
     connection.counters.echo_add_tx += 1
     echo = AddAddr(
         address_id=option.address_id, address=option.address, port=option.port, echo=True
@@ -195,6 +226,7 @@ def announce(connection: Connection, address: IpAddress, port: int) -> None:
     """Tell the peer of a local address: until it echoes, or in version 0 once on every subflow."""
     address_id = connection.addresses.endpoint_id(address, port)
     option = connection.version.advertisement(connection.keys, address_id, address, port)
+    connection.addresses.announced |= {address_id}
     connection.addresses.announcements[address_id] = Announcement(option)
 
 

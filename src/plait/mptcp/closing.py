@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import advertising, fallback, fast_closing, outgoing, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
-from plait.mptcp.state import Input, Mode, Phase, State, step
+from plait.mptcp.state import Change, Input, Mode, Phase, State, step
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
 from plait.wire.crypto import same
+from plait.wire.mptcp.mp_fail import MpFail
 from plait.wire.mptcp.mp_fastclose import MpFastclose
 from plait.wire.mptcp.mp_tcprst import (
     TOO_MUCH_OUTSTANDING_DATA,
@@ -105,9 +106,13 @@ def on_linger_over(connection: Connection, now: Nanos) -> None:
 
 
 def on_data_fin(connection: Connection, subflow: Subflow, position: int) -> None:
-    """Note where the peer's stream ends; it is acknowledged once all before it is here."""
-    if connection.receiver.fin_at < 0 and position >= connection.receiver.reassembly.next:
-        connection.receiver.fin_at = position
+    """Note where the peer's stream ends; it is acknowledged once all before it is here.
+
+    Like data it has to lie in the window: a guess would keep the true end from being believed.
+    """
+    receiver = connection.receiver
+    if receiver.fin_at < 0 and receiver.reassembly.next <= position <= receiver.limit():
+        receiver.fin_at = position
     subflow.tcp.receiver.ack_now = True
 
 
@@ -197,6 +202,22 @@ def abort(connection: Connection, now: Nanos, failure: Failure) -> None:
         connection.on_subflow_ended(now, subflow)
     if spared is None:
         connection.fail(failure)
+
+
+def on_reset_options(
+    connection: Connection, now: Nanos, subflow: Subflow, segment: Segment
+) -> None:
+    """Note what a RST of the peer says beside the end of a subflow."""
+    for option in segment.options:
+        if isinstance(option, MpTcprst):
+            connection.counters.mp_rst_rx += 1
+            subflow.reset_reason = option.reason
+            subflow.transient = option.transient
+        elif isinstance(option, MpFail):
+            connection.counters.mp_fail_rx += 1
+            connection.changed.append((subflow, Change.FAIL_RECEIVED))
+    if connection.version.fastclose_on_reset:
+        on_fastclose(connection, now, segment)
 
 
 def on_fastclose(connection: Connection, now: Nanos, segment: Segment) -> bool:

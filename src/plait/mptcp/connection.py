@@ -18,6 +18,7 @@ from plait.mptcp import (
     closing,
     early,
     handshake,
+    healing,
     incoming,
     joining,
     outgoing,
@@ -34,14 +35,15 @@ from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
-from plait.mptcp.state import OVER, Change, Input, Mode, Phase, State, step
+from plait.mptcp.state import OVER, AddressChange, Change, Input, Mode, Phase, State, step
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
 from plait.mptcp.tasks import Task
+from plait.mptcp.troubles import Troubles
 from plait.mptcp.tuning import Memory, Tuning
 from plait.mptcp.version import Version
 from plait.mptcp.widths import Widths
 from plait.pathing import path_managers
-from plait.pathing.base import Action, OpenSubflow, View
+from plait.pathing.base import Action, OpenSubflow, Question
 from plait.scheduling import schedulers
 from plait.tcp.connection import IP_AND_TCP, TcpConnection
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
@@ -52,7 +54,6 @@ from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
 from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_tcprst import MpTcprst
 from plait.wire.segment import SYN, Segment
 
 DSS_ROOM: Final = 28
@@ -98,6 +99,7 @@ class Connection:
         "state",
         "subflows",
         "tasks",
+        "troubles",
         "tuning",
         "version",
         "widths",
@@ -156,7 +158,7 @@ class Connection:
         """A further subflow could carry data at some time."""
 
         self.scheduler = schedulers.make(settings.scheduler)
-        self.path_manager = path_managers.find(settings.path_manager)()
+        self.path_manager = path_managers.make(settings.path_manager)
         self.local_addresses = list(local_addresses)
         self.joins: list[OpenSubflow] = []
         """Subflows the path manager wants; the host gives them ports."""
@@ -166,8 +168,8 @@ class Connection:
         """After fall-back: stream position less subflow position, of either direction."""
 
         self.infinite_due = self.reinjected = False
-        self.changed: list[tuple[Subflow, Change]] = []
-        """What became of subflows since the host looked."""
+        self.changed: list[tuple[Subflow, Change | AddressChange]] = []
+        """What became of subflows and addresses since the host looked."""
 
         self.parted: list[Subflow] = []
         """Subflows that entered TIME-WAIT since the host looked, which takes them over."""
@@ -183,6 +185,7 @@ class Connection:
         self.linger_until: Nanos = NEVER
         """When subflows that did not close after the end of the stream are reset."""
 
+        self.troubles = Troubles()
         self.tasks: list[Task] = []
         """Rare work that waits for its time."""
 
@@ -235,9 +238,9 @@ class Connection:
         """Begin a further subflow with MP_JOIN."""
         return joining.begin(self, now, wish, path, iss, mtu)
 
-    def refusal(self) -> int | None:
+    def refusal(self, now: Nanos) -> int | None:
         """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
-        return joining.refusal(self)
+        return joining.refusal(self, now)
 
     def accept_join(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, option: MpJoinSyn
@@ -245,9 +248,9 @@ class Connection:
         """Answer an MP_JOIN that there is no reason to refuse."""
         return joining.respond(self, now, path, iss, mtu, syn, option)
 
-    def view(self) -> View:
-        """Return what path managers may know."""
-        return paths.view(self)
+    def consult(self, now: Nanos, ask: Question) -> None:
+        """Ask the path manager, and do what it answers."""
+        paths.consult(self, now, ask)
 
     def perform(self, now: Nanos, actions: Sequence[Action]) -> None:
         """Do what the path manager answered, within the limits."""
@@ -273,7 +276,7 @@ class Connection:
         accepted = tcp.receive(now, segment)
         if tcp.failure is not None:
             if accepted and subflow.alive:
-                self._on_reset_options(now, segment, subflow)
+                closing.on_reset_options(self, now, subflow, segment)
             self.on_subflow_ended(now, subflow)
             return
         if not accepted:
@@ -335,15 +338,6 @@ class Connection:
     def _shift(subflow: Subflow, segment: Segment) -> int:
         return 0 if segment.flags & SYN else subflow.tcp.sender.scale
 
-    def _on_reset_options(self, now: Nanos, segment: Segment, subflow: Subflow) -> None:
-        for option in segment.options:
-            if isinstance(option, MpTcprst):
-                self.counters.mp_rst_rx += 1
-                subflow.reset_reason = option.reason
-                subflow.transient = option.transient
-        if self.version.fastclose_on_reset:
-            closing.on_fastclose(self, now, segment)
-
     def on_confirmed(self, now: Nanos) -> None:
         """The peer has proved to speak Multipath TCP: further subflows are allowed."""
         self.confirmed = True
@@ -386,10 +380,9 @@ class Connection:
             self._on_path_closed(now, subflow)
 
     def _on_path_closed(self, now: Nanos, subflow: Subflow) -> None:
-        manager = self.path_manager
-        again = subflow.transient and subflow.was_active  # others would be refused for ever
-        actions = manager.on_subflow_closed(self.view(), subflow.path, again)
-        self.perform(now, actions)
+        healing.on_ended(self, now, subflow)
+        path, again = subflow.path, subflow.transient and subflow.was_active
+        self.consult(now, lambda manager, view: manager.on_subflow_closed(view, path, again))
 
     def on_reset(self, now: Nanos) -> None:
         """The peer aborted the connection."""
@@ -480,6 +473,6 @@ class Connection:
         """Take other settings; those that the handshake settled are the same."""
         policy.change(self, now, settings)
 
-    def info(self) -> ConnectionInfo:
+    def info(self, now: Nanos) -> ConnectionInfo:
         """Return a snapshot."""
-        return snapshot(self)
+        return snapshot(self, now)

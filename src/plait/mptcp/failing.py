@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
 from plait.mptcp.reinjection import MAX_BACKOFF
+from plait.mptcp.state import Change
 from plait.mptcp.tasks import Task
 from plait.tcp.receiver import NEVER
 from plait.wire.mptcp.dss import MAPPING
@@ -76,6 +77,7 @@ def on_fail(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     A peer that tells so on an ACK goes on as TCP; where we cannot, the only subflow is lost.
     """
     connection.counters.mp_fail_rx += 1
+    connection.changed.append((subflow, Change.FAIL_RECEIVED))
     if not fallback.in_step(connection):
         if not any(other.alive for other in connection.subflows if other is not subflow):
             fallback.reset(connection, now, subflow, MIDDLEBOX_INTERFERENCE)

@@ -42,6 +42,7 @@ def fall_back(connection: Connection, reason: str) -> None:
     subflow = connection.subflows[0]
     connection.mode = Mode.TCP
     connection.fallback_reason = reason
+    connection.changed.append((subflow, Change.FELL_BACK))
     connection.receive_offset = connection.receiver.reassembly.next - subflow.consumed
     connection.send_offset = connection.sender.snd_nxt - subflow.tcp.sender.stop
     connection.sender.reinject.clear()

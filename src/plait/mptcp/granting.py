@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.congestion.base import MAX_SEGMENT
-from plait.mptcp import handshake, reinjection
+from plait.errors import PlaitError
+from plait.mptcp import failover, handshake, reinjection
 from plait.mptcp.state import Mode
 from plait.scheduling.base import Grant, SubflowView
 from plait.tcp.run import Run
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 def grant(connection: Connection, now: Nanos, limit: int) -> None:
     """Let the scheduler hand out ranges until it waits or there is nothing to send."""
+    if connection.troubles.fault:
+        failover.on_fault(connection, now)
     sender = connection.sender
     carriers = [subflow for subflow in connection.subflows if subflow.can_send]
     for _ in range(limit):
@@ -37,7 +40,7 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if not any(rooms):
             break  # no scheduler could grant anything
         views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
-        grants = connection.scheduler.schedule(now, start, stop, sender.edge, views)
+        grants = _ask(connection, now, start, stop, views)
         if not grants:
             break
         for grant in grants:
@@ -52,6 +55,50 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         subflow.tcp.waiting = waiting
         subflow.tcp.persist.overriding = False
     reinjection.arm(connection, now)
+
+
+def _ask(
+    connection: Connection, now: Nanos, start: Octets, stop: Octets, views: list[SubflowView]
+) -> list[Grant]:
+    """Return what the scheduler grants; one that fails is replaced, and its successor asked."""
+    rooms = {view.index: view.room for view in views}
+    edge = connection.sender.edge
+    try:
+        grants = connection.scheduler.schedule(now, start, stop, edge, views)
+        if grants:
+            _check(grants, start, stop, rooms)
+            return grants
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        failover.scheduler(connection, repr(error))
+    else:
+        if not all(rooms.values()) or any(_is_busy(subflow) for subflow in connection.subflows):
+            return []
+        failover.scheduler(connection, "it waits although nothing is in flight")
+    views = [_view(connection.subflow_at(index), room) for index, room in rooms.items()]
+    return connection.scheduler.schedule(now, start, stop, edge, views)
+
+
+def _check(grants: list[Grant], start: Octets, stop: Octets, rooms: dict[int, Octets]) -> None:
+    """Raise an error unless the grants keep the contract of schedulers."""
+    reached = start
+    for grant in grants:
+        length = grant.stop - grant.start
+        if (
+            type(length) is not int
+            or not start <= grant.start <= reached
+            or not 0 < length <= rooms[grant.index]
+            or length > MAX_SEGMENT
+            or grant.stop > stop
+        ):
+            raise PlaitError(f"{grant!r} of {start} to {stop}, with room for {rooms}")
+        rooms[grant.index] -= length
+        reached = max(reached, grant.stop)
+
+
+def _is_busy(subflow: Subflow) -> bool:
+    """Return whether an acknowledgment is to come."""
+    sender = subflow.tcp.sender
+    return subflow.can_send and sender.stop > sender.snd_una
 
 
 def _room(

@@ -282,6 +282,13 @@ def map_first_data(connection: Connection, length: int, checksum: int) -> MpCapa
     )
 
 
+def repeats(connection: Connection, option: MpCapableData) -> bool:
+    """Return whether an option on data has both keys, without which its mapping is anybody's."""
+    keys = connection.keys
+    right = same(option.sender_key, keys.remote) and same(option.receiver_key, keys.local)
+    return right and connection.version.keys_on_data
+
+
 def mapping_of(subflow: Subflow, option: MpCapableData) -> Mapping:
     """Return the mapping that MP_CAPABLE with data implies: DSN and SSN 1."""
     start = 1 + subflow.early_received

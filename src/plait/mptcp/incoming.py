@@ -17,7 +17,7 @@ from plait.mptcp import (
     removal,
 )
 from plait.mptcp.mapping import Mapping, Verdict
-from plait.mptcp.state import Mode, Phase
+from plait.mptcp.state import Change, Mode, Phase
 from plait.tcp import closing as tcp_closing
 from plait.wire.checksum import dss_checksum_ok
 from plait.wire.mptcp.add_addr import AddAddr
@@ -194,14 +194,14 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
     """Apply everything but the DSS."""
     for option in segment.options:
         if isinstance(option, MpCapableData):
-            if subflow.first and connection.version.keys_on_data:
+            if subflow.first and handshake.repeats(connection, option):
                 _declare(connection, now, subflow, handshake.mapping_of(subflow, option))
         elif isinstance(option, MpFail):
             failing.on_fail(connection, now, subflow)
         elif isinstance(option, AddAddr):
             advertising.on_add_addr(connection, now, subflow, option)
         elif isinstance(option, RemoveAddr):
-            removal.on_remove_addr(connection, now, option)
+            removal.on_remove_addr(connection, now, subflow, option)
         elif isinstance(option, MpPrio):
             priorities.on_prio(connection, subflow, option)
     if closing.on_fastclose(connection, now, segment):
@@ -295,6 +295,7 @@ def _on_corrupt(
     data was never acknowledged and comes again.
     """
     connection.counters.data_csum_err += 1
+    connection.changed.append((subflow, Change.CHECKSUM_FAILED))
     fail = MpFail(wrap64(mapping.dsn, connection.keys.remote_idsn))
     contiguous = connection.receiver.reassembly.next == mapping.dsn and subflow.mappings.in_step(
         mapping.dsn - mapping.ssn

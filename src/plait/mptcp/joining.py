@@ -37,18 +37,27 @@ def begin(
     return subflow
 
 
-def refusal(connection: Connection) -> int | None:
-    """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
+def refusal(connection: Connection, now: Nanos) -> int | None:
+    """Return the MP_TCPRST reason why a further subflow is refused, if it is.
+
+    A join whose SYN/ACK had to be sent again makes room for another: else whoever saw a token keeps
+    all others out by a few SYNs in two minutes (RFC 7430, 3).
+    """
     if connection.mode is Mode.TCP or connection.state in OVER or not connection.confirmed:
         return MPTCP_SPECIFIC
     live = [subflow for subflow in connection.subflows if subflow.alive]
-    half_open = sum(
-        1 for subflow in live if subflow.phase is Phase.OPENING and not subflow.initiator
-    )
+    half_open = [one for one in live if one.phase is Phase.OPENING and not one.initiator]
     settings = connection.settings
-    if len(live) >= settings.max_subflows:
-        return ADMINISTRATIVELY_PROHIBITED
-    return LACK_OF_RESOURCES if half_open >= settings.max_half_open_joins else None
+    crowded = len(live) >= settings.max_subflows
+    if not crowded and len(half_open) < settings.max_half_open_joins:
+        return None
+    overdue = [one for one in half_open if one.tcp.syn_count > 1]
+    if not overdue:
+        return ADMINISTRATIVELY_PROHIBITED if crowded else LACK_OF_RESOURCES
+    connection.counters.mp_join_rejected += 1
+    overdue[0].tcp.fail(Failure.TIMED_OUT)
+    connection.on_subflow_ended(now, overdue[0])
+    return None
 
 
 def respond(
@@ -64,8 +73,6 @@ def respond(
     subflow = connection.add_subflow(path, iss, mtu, first=False, initiator=False)
     subflow.local_id = connection.addresses.arrival_id(path.local, path.local_port)
     subflow.tcp.syn_options = (answer(connection, subflow, option),)
-    if option.address_id not in connection.addresses.remote:
-        connection.addresses.learn(option.address_id, path.remote)
     subflow.tcp.accept(now, syn)
     return subflow
 
@@ -142,6 +149,8 @@ def on_third_ack(connection: Connection, now: Nanos, subflow: Subflow, segment: 
             expected = connection.keys.expected_hmac(subflow.local_nonce, subflow.remote_nonce)
             if same(option.hmac, expected[:ACK_HMAC_OCTETS]):
                 subflow.tcp.receiver.ack_now = True
+                if subflow.remote_id not in connection.addresses.remote:
+                    connection.addresses.learn(subflow.remote_id, subflow.path.remote)
                 connection.on_subflow_active(subflow)
                 return
             connection.counters.mp_join_ack_hmac_failure += 1

@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress, Path
-from plait.mptcp import advertising, removal
+from plait.errors import UsageError
+from plait.mptcp import advertising, failover, healing, removal
 from plait.mptcp.state import OVER, Mode
-from plait.pathing.base import Action, Advertise, OpenSubflow, View, Withdraw
+from plait.pathing.base import (
+    Action,
+    Advertise,
+    OpenSubflow,
+    Question,
+    View,
+    Withdraw,
+    advertised,
+)
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -29,9 +38,30 @@ def view(connection: Connection) -> View:
 
 def on_established(connection: Connection, now: Nanos) -> None:
     """Further subflows are allowed; the peer hears of the addresses that the settings name."""
-    perform(connection, now, connection.path_manager.on_established(view(connection)))
+    consult(connection, now, lambda plug, seen: plug.on_established(seen))
     chosen = connection.settings.advertised
     perform(connection, now, [Advertise(address, port) for address, port in chosen])
+
+
+def consult(connection: Connection, now: Nanos, ask: Question) -> None:
+    """Ask the path manager and do what it answers; one that fails is replaced."""
+    try:
+        actions = ask(connection.path_manager, view(connection))
+        for action in actions:
+            _check(action)
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        failover.path_manager(connection, repr(error))
+    else:
+        perform(connection, now, actions)
+
+
+def _check(action: Action) -> None:
+    """Raise an error if this is no action, or one that cannot be done."""
+    if isinstance(action, OpenSubflow):
+        if action.local.version != action.remote.version or not 0 < action.remote_port < 65536:
+            raise UsageError(f"no subflow can be opened by {action}")
+    elif not isinstance(action, Advertise | Withdraw):
+        raise UsageError(f"{action!r} is no action")
 
 
 def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> None:
@@ -43,6 +73,8 @@ def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> No
         if isinstance(action, OpenSubflow):
             if action.remote_id in connection.addresses.removed:
                 continue  # the peer wants no new subflows there (RFC 8684, 3.4.2)
+            if healing.is_barred(connection, now, action):
+                continue
             if live < connection.settings.max_subflows:
                 live += 1
                 connection.joins.append(action)
@@ -50,6 +82,15 @@ def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> No
             advertising.announce(connection, action.address, action.port)
         elif isinstance(action, Withdraw):
             removal.withdraw(connection, now, action.address)
+
+
+def meet(connection: Connection, now: Nanos) -> None:
+    """Let a new path manager take over: it hears what the one before heard."""
+    if not connection.confirmed:
+        return
+    consult(connection, now, lambda plug, seen: plug.on_established(seen))
+    for address_id, (address, port) in list(connection.addresses.offers.items()):
+        consult(connection, now, advertised(address, address_id, port))
 
 
 def may_join(connection: Connection) -> bool:
@@ -66,11 +107,11 @@ def on_local_address(connection: Connection, now: Nanos, address: IpAddress, pre
     known = connection.local_addresses
     if present and address not in known:
         known.append(address)
+        healing.forgive(connection, address)
     elif not present and address in known:
         known.remove(address)
     if connection.confirmed:
-        manager = connection.path_manager
-        perform(connection, now, manager.on_local_address(view(connection), address, present))
+        consult(connection, now, lambda plug, seen: plug.on_local_address(seen, address, present))
 
 
 def forget_ended(connection: Connection) -> None:

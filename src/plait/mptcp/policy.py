@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.congestion import controllers
+from plait.congestion.cubic import Cubic
+from plait.congestion.guarded import guarded
+from plait.mptcp import failover, paths
+from plait.pathing import path_managers
 from plait.scheduling import schedulers
 from plait.tcp import control
 
@@ -20,7 +24,14 @@ def controller_for(
     connection: Connection, mss: Octets, but: Subflow | None = None
 ) -> CongestionController:
     """Return a controller for one more subflow, or in the place of that of `but`."""
-    made = controllers.make(connection.settings.congestion, mss)
+    made: CongestionController
+    try:
+        made = guarded(
+            controllers.make(connection.settings.congestion, mss), connection.troubles.on_fault
+        )
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        failover.controller(connection, repr(error))
+        made = Cubic(mss)
     made.couple(
         one.tcp.sender.controller for one in connection.subflows if one.alive and one is not but
     )
@@ -32,6 +43,9 @@ def change(connection: Connection, now: Nanos, settings: ConnectionSettings) -> 
     before, connection.settings = connection.settings, settings
     if settings.scheduler != before.scheduler:
         connection.scheduler = schedulers.make(settings.scheduler)
+    if settings.path_manager != before.path_manager:
+        connection.path_manager = path_managers.make(settings.path_manager)
+        paths.meet(connection, now)
     for subflow in connection.subflows:
         tcp = subflow.tcp
         tcp.settings = settings

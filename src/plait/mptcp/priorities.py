@@ -69,9 +69,11 @@ def _means(queued: object, option: MpPrio) -> bool:
 
 
 def on_prio(connection: Connection, subflow: Subflow, option: MpPrio) -> None:
-    """Note the priority of the subflow it came on, or of those at an address of the peer's."""
+    """Note the priority of the subflow it came on; in version 0 it may name an address instead."""
+    if option.address_id is not None and not connection.version.names_priorities:
+        return
     connection.counters.mp_prio_rx += 1
-    if option.address_id is None or not connection.version.names_priorities:
+    if option.address_id is None:
         _note(connection, subflow, option.backup)
         return
     for other in connection.subflows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from plait.buffers import Buffer, Pieces, Reassembly
+from plait.buffers import CRUMB, Buffer, Pieces, Reassembly, gather
 from plait.units import Octets
 
 LEAST_MOVE: Final = 1460
@@ -96,7 +96,10 @@ class StreamReceiver:
         ready = self.reassembly.ready
         if ready:
             if not self.discarding:
-                self._queue.extend(ready)
+                if length < CRUMB:
+                    gather(self._queue, ready)
+                else:
+                    self._queue.extend(ready)
                 self.unread += sum(map(len, ready))
             ready.clear()
         return new

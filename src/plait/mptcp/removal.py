@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.mptcp import advertising, closing, fallback, priorities
-from plait.mptcp.state import Phase
+from plait.mptcp.state import AddressChange, Phase
 from plait.mptcp.tasks import Task
+from plait.pathing.base import Question
 from plait.tcp.receiver import NEVER
 from plait.wire.mptcp.mp_tcprst import UNSPECIFIED
 from plait.wire.mptcp.remove_addr import RemoveAddr
@@ -29,7 +30,6 @@ PROBES: Final = 3
 
 PATIENCE: Final = 6
 """Round trips, roughly, that the peer has to stop sending on a subflow that is left."""
-
 
 MAX_IDS: Final = 8
 """Ids of one REMOVE_ADDR, which fit beside timestamps and a Data ACK."""
@@ -85,18 +85,32 @@ class Departure(Task):
         _tell_if_left(connection, self.address_id)
 
 
-def on_remove_addr(connection: Connection, now: Nanos, option: RemoveAddr) -> None:
+def on_remove_addr(
+    connection: Connection, now: Nanos, subflow: Subflow, option: RemoveAddr
+) -> None:
     """Use the addresses no more and ask the paths to them; ids nobody knows are ignored."""
     for address_id in option.address_ids:
         connection.counters.rm_addr += 1
-        if not connection.addresses.forget(address_id):
+        opening = any(
+            one.phase is Phase.OPENING and one.remote_id == address_id
+            for one in connection.subflows
+        )
+        address = connection.addresses.remote.get(address_id)
+        if address is not None:
+            change = AddressChange(address_id, address, 0, present=False)
+            connection.changed.append((subflow, change))
+        if not connection.addresses.forget(address_id) and not opening:
             continue
         connection.joins = [wish for wish in connection.joins if wish.remote_id != address_id]
-        for subflow in connection.subflows:
-            if subflow.remote_id == address_id and subflow.alive:
-                _doubt(connection, now, subflow)
-        actions = connection.path_manager.on_address_removed(connection.view(), address_id)
-        connection.perform(now, actions)
+        for other in connection.subflows:
+            if other.remote_id == address_id and other.alive:
+                _doubt(connection, now, other)
+        connection.consult(now, _removed(address_id))
+
+
+def _removed(address_id: int) -> Question:
+    """Return the question what to do about an address that the peer removed."""
+    return lambda manager, view: manager.on_address_removed(view, address_id)
 
 
 def _doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:

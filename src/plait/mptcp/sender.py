@@ -28,6 +28,9 @@ class StreamSender:
         self.early: Octets = 0
         """Octets that left on the SYN, before the stream's first position (RFC 8684, B.2)."""
 
+        self.repeated: Octets = 0
+        """Octets that were granted once more because a subflow failed them."""
+
         self.fin_queued = False
         self.starved = False
         """A `write` was cut short; the application waits to hear of room."""
@@ -105,6 +108,7 @@ class StreamSender:
         """The range was queued on a subflow."""
         if self.reinject.total:
             self.reinject.remove(start, stop)
+            self.repeated += stop - start
         self.snd_nxt = max(self.snd_nxt, stop)
 
     def blocked(self) -> bool:

@@ -65,7 +65,10 @@ class ConnectionSettings(TcpSettings):
     """Subflows at one time, whoever opens them."""
 
     max_half_open_joins: int = 4
-    """Of these, those the peer opens whose HMAC is still to come (RFC 8684, 5)."""
+    """Of these, those the peer opens whose HMAC is still to come (RFC 8684, 5).
+
+    One that takes longer than `initial_rto` gives its place to others that want it.
+    """
 
     max_addresses: int = 8
     """Addresses of the peer remembered (RFC 8684, 5: advertisements must not flood)."""
@@ -94,6 +97,13 @@ class ConnectionSettings(TcpSettings):
     `time_wait` if that is less.
     """
 
+    rejoin_delay: Nanos = SECOND
+    """How long after a subflow was lost the path manager may make it again, doubled with each
+    failure in a row; 0 for never."""
+
+    rejoin_delay_max: Nanos = 60 * SECOND
+    """The most that this becomes; a subflow that lasts for longer is no failure."""
+
     no_subflow_timeout: Nanos = 30 * SECOND
     """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""
 
@@ -109,7 +119,7 @@ class ConnectionSettings(TcpSettings):
         parts = [part.strip() for part in self.advertise.split(",") if part.strip()]
         object.__setattr__(self, "advertised", tuple(map(_endpoint, parts)))
         schedulers.make(self.scheduler)
-        path_managers.find(self.path_manager)
+        path_managers.make(self.path_manager)
 
 
 def _endpoint(text: str) -> tuple[IpAddress, int]:

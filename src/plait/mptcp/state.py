@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+from plait.addresses import IpAddress
 
 
 class State(Enum):
@@ -68,6 +71,21 @@ class Change(Enum):
     UP = "carries data from now on"
     DOWN = "ended"
     PRIORITY = "the peer asks to spare it, or no more"
+    FELL_BACK = "goes on alone, as plain TCP"
+    CHECKSUM_FAILED = "brought data whose DSS checksum is wrong"
+    FAIL_RECEIVED = "brought MP_FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChange:
+    """What the application hears of an address of the peer."""
+
+    address_id: int
+    address: IpAddress
+    port: int
+    """0 for that of the connection."""
+
+    present: bool
 
 
 class Phase(Enum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plait.addresses import Path
-from plait.buffers import Buffer, Pieces
+from plait.buffers import Buffer, Pieces, gather
 from plait.mptcp.mapping import MappingTable
 from plait.mptcp.state import Phase
 from plait.tcp.connection import TcpConnection
@@ -15,6 +15,10 @@ from plait.wire.option import Option
 
 SIGNALS_IN_A_ROW = 2
 """Pure ACKs with options that may follow each other unanswered (RFC 8684, 3)."""
+
+
+MANY_PIECES = 128
+"""Pieces that wait for the end of their mapping, more than full segments make of the longest."""
 
 
 class Subflow:
@@ -150,6 +154,9 @@ class Subflow:
         reassembly = self.tcp.receiver.reassembly
         if reassembly.ready:
             self._pending.extend(reassembly.take_ready())
+            if len(self._pending) > MANY_PIECES:
+                waiting, self._pending = self._pending, []
+                gather(self._pending, waiting)
         return reassembly.next - self.consumed
 
     def take(self, length: Octets) -> Pieces:

@@ -22,6 +22,10 @@ class Task:
         self.at = at
         self.tries = 0
 
+    def is_over(self) -> bool:
+        """Return whether nothing is to be done any more."""
+        return not self.subflow.alive
+
     def on_time(self, connection: Connection, now: Nanos) -> None:
         """Its time has come."""
         raise NotImplementedError
@@ -33,9 +37,9 @@ def next_timeout(connection: Connection) -> Nanos:
 
 
 def handle_timeout(connection: Connection, now: Nanos) -> None:
-    """Do what is due; forget what is done, or whose subflow is gone."""
+    """Do what is due; forget what is done or void."""
     for task in list(connection.tasks):
-        if not task.subflow.alive:
+        if task.is_over():
             task.at = NEVER
         elif task.at <= now:
             task.on_time(connection, now)

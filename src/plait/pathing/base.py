@@ -1,7 +1,12 @@
-"""The contract of path management: facts about addresses come in, actions go out."""
+"""The contract of path management: facts about addresses come in, actions go out.
+
+A manager that takes over in the middle of a connection hears `on_established`, and of each address
+that the peer advertised.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
 
@@ -63,6 +68,8 @@ class View:
 class PathManager:
     """Decides which subflows to open and which addresses to advertise, for one connection."""
 
+    __slots__ = ()
+
     name: ClassVar[str] = ""
 
     def on_established(self, view: View) -> list[Action]:
@@ -86,3 +93,21 @@ class PathManager:
     def on_subflow_closed(self, view: View, path: Path, transient: bool) -> list[Action]:
         """A subflow ended; `transient` is the T flag of the peer's MP_TCPRST."""
         return []
+
+    def on_retry(self, view: View, path: Path) -> list[Action]:
+        """A subflow that was lost on `path` may be made again.
+
+        Called after a back-off that the connection keeps, with an end in sight for paths that fail
+        again and again; before that, and for good where the peer refused, what is asked for between
+        these two addresses is not done.
+        """
+        return []
+
+
+Question: TypeAlias = Callable[[PathManager, View], list[Action]]
+"""A call of one hook."""
+
+
+def advertised(address: IpAddress, address_id: int, port: int) -> Question:
+    """Return the question what to do about an address of the peer's."""
+    return lambda manager, view: manager.on_address_advertised(view, address, address_id, port)

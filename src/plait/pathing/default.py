@@ -11,6 +11,8 @@ from plait.pathing.base import Action, PathManager, View, Withdraw
 class Default(PathManager):
     """Passive, but honest about addresses that go."""
 
+    __slots__ = ()
+
     name: ClassVar[str] = "default"
 
     def on_local_address(self, view: View, address: IpAddress, present: bool) -> list[Action]:

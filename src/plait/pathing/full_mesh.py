@@ -2,61 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from plait.addresses import IpAddress
-from plait.pathing.base import Action, Advertise, OpenSubflow, PathManager, View, Withdraw
+from plait.pathing.base import Action, Advertise, OpenSubflow, View
+from plait.pathing.joining import Joiner
 
 
-@dataclass(frozen=True, slots=True)
-class _Remote:
-    address: IpAddress
-    port: int
-    address_id: int
-
-
-class FullMesh(PathManager):
+class FullMesh(Joiner):
     """Joins all to all; the listener only advertises, since initiators often sit behind NATs."""
+
+    __slots__ = ()
 
     name: ClassVar[str] = "fullmesh"
 
-    def __init__(self) -> None:
-        self._remotes: dict[int, _Remote] = {}
+    def __init__(self, subflows: int = 0, backup: bool = False) -> None:
+        """Have at most `subflows`, 0 for no limit of ours; ask the peer to spare the further ones.
+
+        Raises UsageError.
+        """
+        super().__init__(subflows, backup)
 
     def on_established(self, view: View) -> list[Action]:
         """Join from every other local address, or advertise them."""
         if not view.initiator:
             return [Advertise(address) for address in view.local if address != view.first.local]
-        if view.join_initial:
-            self._remotes[0] = _Remote(view.first.remote, view.first.remote_port, 0)
-        return self._mesh(view)
-
-    def on_address_advertised(
-        self, view: View, address: IpAddress, address_id: int, port: int
-    ) -> list[Action]:
-        """Join the new address from every local one."""
-        if not view.initiator:
-            return []
-        self._remotes[address_id] = _Remote(address, port or view.first.remote_port, address_id)
-        return self._mesh(view)
-
-    def on_address_removed(self, view: View, address_id: int) -> list[Action]:
-        """Join it no more."""
-        self._remotes.pop(address_id, None)
-        return []
+        return super().on_established(view)
 
     def on_local_address(self, view: View, address: IpAddress, present: bool) -> list[Action]:
-        """Use a new address as the first ones; withdraw one that went."""
-        if not present:
-            return [Withdraw(address)]
-        return self._mesh(view) if view.initiator else [Advertise(address)]
+        """Join from a new address, or advertise it; withdraw one that went."""
+        if present and not view.initiator:
+            return [Advertise(address)]
+        return super().on_local_address(view, address, present)
 
-    def _mesh(self, view: View) -> list[Action]:
-        """Return the joins that are missing."""
+    def wanted(self, view: View) -> list[OpenSubflow]:
+        """Return the pairs of addresses without a subflow."""
         taken = {(path.local, path.remote, path.remote_port) for path in view.paths}
         return [
-            OpenSubflow(local, remote.address, remote.port, remote.address_id)
+            self.join(local, remote)
             for remote in self._remotes.values()
             for local in view.local
             if local.version == remote.address.version

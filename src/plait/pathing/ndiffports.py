@@ -6,38 +6,37 @@ a path of its own (RFC 8684, 3.9.1; RFC 8041, 2.1).
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
-from plait.addresses import IpAddress, Path
-from plait.pathing.base import Action, OpenSubflow, PathManager, View, Withdraw
-
-SUBFLOWS: Final = 4
-"""Subflows to have, the first one counted."""
+from plait.addresses import IpAddress
+from plait.pathing.base import Action, OpenSubflow, View
+from plait.pathing.joining import Joiner
 
 
-class NDiffPorts(PathManager):
+class NDiffPorts(Joiner):
     """Keeps a number of subflows between the addresses of the first one."""
+
+    __slots__ = ("_alike",)
 
     name: ClassVar[str] = "ndiffports"
 
-    def on_established(self, view: View) -> list[Action]:
-        """Join the peer's first address as often as is missing, each time from another port."""
-        return self._fill(view)
+    def __init__(self, subflows: int = 4, backup: bool = False) -> None:
+        """Have `subflows`, the first one counted; ask the peer to spare the further ones."""
+        super().__init__(0, backup)
+        self._alike = subflows
 
-    def on_subflow_closed(self, view: View, path: Path, transient: bool) -> list[Action]:
-        """Replace a subflow that ended, unless the peer says that it is of no use to try again."""
-        return self._fill(view) if transient else []
+    def on_address_advertised(
+        self, view: View, address: IpAddress, address_id: int, port: int
+    ) -> list[Action]:
+        """Leave other addresses alone."""
+        return []
 
-    def on_local_address(self, view: View, address: IpAddress, present: bool) -> list[Action]:
-        """Withdraw an address that went."""
-        return [] if present else [Withdraw(address)]
-
-    @staticmethod
-    def _fill(view: View) -> list[Action]:
+    def wanted(self, view: View) -> list[OpenSubflow]:
+        """Return joins of the peer's first address, each to be made from another port."""
         first = view.first
-        if not view.initiator or not view.join_initial or first.local not in view.local:
+        remote = self._remotes.get(0)
+        if remote is None or first.local not in view.local:
             return []
         pair = (first.local, first.remote)
         alike = sum((path.local, path.remote) == pair for path in view.paths)
-        join = OpenSubflow(first.local, first.remote, first.remote_port, 0)
-        return [join] * (SUBFLOWS - alike)
+        return [self.join(first.local, remote)] * (self._alike - alike)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from plait.addresses import IpAddress
+from plait.linux import mptcp_info as mptcp
 from plait.linux.sockopts import mptcp_info
 from plait.linux.tcp_info import SIZE, unpack
 from plait.script.sockets import Sockets
@@ -122,16 +123,11 @@ class KernelSockets(Sockets):
         self._get(handle).setsockopt(level, option, value)
 
     def tcp_info(self, handle: int) -> dict[str, int]:
-        """Return the fields of struct tcp_info, and some of struct mptcp_info."""
+        """Return the fields of struct tcp_info and struct mptcp_info."""
         sock = self._get(handle)
         octets = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
         found = {f"tcpi_{name}": value for name, value in unpack(octets).items()}
         info = mptcp_info(sock)
         if info is not None:
-            found |= {
-                "mptcpi_subflows": info.subflows,
-                "mptcpi_csum_enabled": int(info.checksum),
-                "mptcpi_bytes_sent": info.bytes_sent,
-                "mptcpi_bytes_received": info.bytes_received,
-            }
+            found |= {f"mptcpi_{name}": value for name, value in mptcp.unpack(info).items()}
         return found

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from plait.addresses import IpAddress
 from plait.host.host import Host
+from plait.linux.mptcp_info import COUNTS
 from plait.mptcp import priorities
 from plait.tcp.info import CA_STATES, STATES
 from plait.tcp.info import tcp_info as snapshot
@@ -19,22 +20,20 @@ def has_cookie(host: Host, connection_id: int) -> bool:
     return attempt is not None and bool(attempt.cookie)
 
 
-def tcp_info(host: Host, connection_id: int) -> dict[str, int]:
+def tcp_info(host: Host, now: Nanos, connection_id: int) -> dict[str, int]:
     """Return the variables of the connection's first subflow, and those of Multipath TCP."""
     entry = host._entry(connection_id)  # noqa: SLF001 - an observer, like TCP_INFO itself
     info = asdict(snapshot(entry.connection.subflows[0].tcp))
     info["state"] = STATES.index(info["state"]) + 1
     info["ca_state"] = CA_STATES.index(info["ca_state"])
     found = {f"tcpi_{name}": value for name, value in info.items()}
-    connection = entry.connection
-    told = connection.info()
+    told = entry.connection.info(now)
     if told.is_mptcp:
-        joined = [one for one in connection.subflows if one.can_send and not one.first]
+        counts = {name: getattr(told, name) for name in COUNTS}
+        found |= {f"mptcpi_{name}": value for name, value in counts.items()}
         found |= {
-            "mptcpi_subflows": len(joined),
-            "mptcpi_csum_enabled": int(told.checksum),
-            "mptcpi_bytes_sent": told.bytes_sent,
-            "mptcpi_bytes_received": told.bytes_received,
+            "mptcpi_subflows": told.extra_subflows,
+            "mptcpi_csum_enabled": int(told.csum_enabled),
         }
     return found
 

@@ -426,7 +426,7 @@ class StackSockets(Sockets):
         sock = self._get(handle)
         if sock.connection_id is None or sock.gone:
             return {"tcpi_state": 7}
-        return tcp_info(self._host, sock.connection_id)
+        return tcp_info(self._host, self.now(), sock.connection_id)
 
 
 def _error(code: int) -> OSError:

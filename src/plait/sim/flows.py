@@ -46,11 +46,13 @@ class Flow:
         self._world = world
         self._clock = world.clock
         self._source = _station(world, self.spec.source, "source")
-        self._destination = _station(world, self.spec.destination, "destination")
-        if self._source is self._destination:
+        self._destinations = [
+            _station(world, host, "destination") for host in self.spec.destination
+        ]
+        if self._source in self._destinations:
             raise UsageError("destination: is the source")
-        self._local = _end(world, self.spec.local, self._source, "local")
-        self._remote = _end(world, self.spec.remote, self._destination, "remote")
+        self._local = _end(world, self.spec.local, [self._source], "local")
+        self._remote = _end(world, self.spec.remote, self._destinations, "remote")
         self._port = self.spec.port or FIRST_PORT + number
         self._random = world.seed.random(f"flow/{name}")
         self._live: list[Endpoint] = []
@@ -69,10 +71,9 @@ class Flow:
 
     def _check_ways(self) -> None:
         """Raise UsageError unless packets get from one end to the other, and back."""
-        for source, local, remote in (
-            (self._source, self._local, self._remote),
-            (self._destination, self._remote, self._local),
-        ):
+        ways = [(self._source, self._local, self._remote)]
+        ways += [(station, self._remote, self._local) for station in self._destinations]
+        for source, local, remote in ways:
             if local.version != remote.version:
                 raise UsageError(f"no packets go from {local} to {remote}")
             probe = Opaque(local.packed + remote.packed + bytes(4), 0)
@@ -89,8 +90,8 @@ class Flow:
             self._clock.call_at(start, lambda _: cross.start(self._clock.now))
             stop: Callable[[Nanos], None] = cross.stop
         else:
-            settings = self._settings(self._destination)
-            self._destination.listen(self._port, self._acceptor(), settings)
+            for station in self._destinations:
+                station.listen(self._port, self._acceptor(), self._settings(station))
             self._clock.call_at(start, self._start)
             stop = self._stop
         if spec.stop_s is not None:
@@ -111,7 +112,7 @@ class Flow:
             self._clock,
             self.record,
             self._source,
-            self._destination,
+            self._destinations[0],
             (self._local, self._remote),
             number,
             self._random,
@@ -242,14 +243,22 @@ def _station(world: World, name: str, key: str) -> Station:
         raise UsageError(f"{key}: {error}") from error
 
 
-def _end(world: World, text: str | None, station: Station, key: str) -> IpAddress:
-    """Return the address at one end of a flow, the host's first one if none is named."""
+def _end(world: World, text: str | None, stations: list[Station], key: str) -> IpAddress:
+    """Return the address at one end of a flow, the first that its hosts have if none is named."""
+    common = [
+        address
+        for address, owners in world.addresses.items()
+        if all(station in owners for station in stations)
+    ]
+    names = " and ".join(station.name for station in stations)
     if text is None:
-        return next(address for address, owner in world.addresses.items() if owner is station)
+        if not common:
+            raise UsageError(f"{key}: {names} share no address")
+        return common[0]
     address = parse_address(key, text)
-    if world.addresses.get(address) is station:
+    if address in common:
         return address
     for node in world.nodes.values():
         if isinstance(node, Box) and address in node.addresses:
             return address
-    raise UsageError(f"{key}: {address} is no address of {station.name}")
+    raise UsageError(f"{key}: {address} is no address of {names}")

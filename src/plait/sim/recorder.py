@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.addresses import Path
 from plait.errors import UsageError
-from plait.host.events import LossReason, SubflowDown, SubflowUp
+from plait.host.events import JoinFailed, LossReason, SubflowDown, SubflowUp
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.sim.clock import Clock
 from plait.units import Nanos, Octets
@@ -73,6 +73,7 @@ class FlowRecord:
         self.multipath = 0
         self.fallbacks: dict[str, int] = {}
         self.losses: dict[str, int] = {}
+        self.failed_joins: dict[str, int] = {}
         self.answers: list[Nanos] = []
         self.subflows: dict[str, SubflowRecord] = {}
         self._interval = interval
@@ -116,8 +117,12 @@ class FlowRecord:
         """All octets of a connection, or all answers, are there."""
         self.completed = now
 
-    def on_subflow(self, now: Nanos, endpoint: Endpoint, event: SubflowUp | SubflowDown) -> None:
+    def on_subflow(
+        self, now: Nanos, endpoint: Endpoint, event: SubflowUp | SubflowDown | JoinFailed
+    ) -> None:
         """A subflow came or went: look, while its numbers are known."""
+        if isinstance(event, JoinFailed):
+            self.failed_joins[event.end.value] = self.failed_joins.get(event.end.value, 0) + 1
         self.watch(now, endpoint)
 
     def on_end(self, now: Nanos, endpoint: Endpoint, reason: LossReason | None) -> None:

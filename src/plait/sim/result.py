@@ -75,6 +75,7 @@ def _flow(record: FlowRecord, spec: FlowSpec, end: Nanos) -> dict[str, Any]:
             "multipath": record.multipath,
             "fallbacks": record.fallbacks,
             "lost": record.losses,
+            "failed_joins": record.failed_joins,
         },
         "subflows": {label: _subflow(subflow, span) for label, subflow in record.subflows.items()},
         "deliveries": record.deliveries,

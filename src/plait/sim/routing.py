@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 
 from plait.addresses import IpAddress
@@ -15,37 +15,42 @@ from plait.sim.packet import Packet, packet_destination
 from plait.sim.station import Station
 
 
-def add_shortest_paths(routers: Iterable[Router], placed: Sequence[tuple[IpAddress, Link]]) -> None:
+def add_shortest_paths(
+    routers: Iterable[Router], placed: Mapping[IpAddress, tuple[Link, ...]]
+) -> None:
     """Give routers a route to every address over as few links as possible.
 
     Args:
         routers: Who gets routes, after those they have.
-        placed: Addresses, and the link by which their owner sends from them.
+        placed: By address the links by which its owners send from it; the nearest owner counts,
+            equally near ones share the flows.
     """
     known = list(routers)
-    ways: dict[tuple[Node, Link], dict[Node, list[Link]]] = {}
-    for address, link in placed:
-        place = link.source, link
-        if place not in ways:
-            ways[place] = _ways_to(link)
+    ways: dict[tuple[Link, ...], dict[Node, list[Link]]] = {}
+    for address, interfaces in placed.items():
+        if interfaces not in ways:
+            ways[interfaces] = _ways_to(interfaces)
         for router in known:
-            links = ways[place].get(router)
+            links = ways[interfaces].get(router)
             if links:
                 router.table.add(Route(ip_network(address), links))
 
 
-def _ways_to(interface: Link) -> dict[Node, list[Link]]:
-    """Return, by node, the first links of all shortest paths that end at an interface."""
-    first = _reverse(interface)
-    distance = {interface.target: 0}
-    ways = {interface.target: [first]}
-    queue = deque([interface.target])
+def _ways_to(interfaces: Sequence[Link]) -> dict[Node, list[Link]]:
+    """Return, by node, the first links of all shortest paths that end at one of the interfaces."""
+    distance: dict[Node, int] = {}
+    ways: dict[Node, list[Link]] = {}
+    for interface in interfaces:
+        distance[interface.target] = 0
+        ways.setdefault(interface.target, []).append(_reverse(interface))
+    last = [_reverse(interface) for interface in interfaces]
+    queue = deque(distance)
     while queue:
         node = queue.popleft()
         if isinstance(node, Station):
             continue  # hosts do not forward
         for link in node.ports:
-            if link is first:
+            if link in last:
                 continue
             neighbor = link.target
             back = _reverse(link)

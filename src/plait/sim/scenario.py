@@ -160,6 +160,10 @@ class HostSpec:
     absent: tuple[str, ...] = ()
     """Addresses that are not there until an event brings them."""
 
+    shared: tuple[str, ...] = ()
+    """Addresses that other hosts have as well, as servers behind a load balancer do: routers send
+    a flow to one of them, which one a hash says."""
+
     routes: tuple[RouteSpec, ...] = ()
     """Where packets leave by another link than that of their source."""
 
@@ -202,7 +206,9 @@ class FlowSpec:
     source: str
     """The host that connects."""
 
-    destination: str
+    destination: tuple[str, ...]
+    """The host that listens, or several that share an address: each connection ends at one."""
+
     kind: str = "bulk"
     """`bulk` one stream; `stream` one at a rate; `requests` and answers; `page` of objects;
     `arrivals` of short connections; `cbr` and `onoff` packets that are not TCP."""
@@ -259,6 +265,10 @@ class FlowSpec:
         )
         _more_than_zero(self, "answer_octets", "on_ms", "off_ms", "stop_s")
         _not_negative(self, "start_s", "think_ms")
+        if not self.destination:
+            raise UsageError("destination must name a host")
+        if len(self.destination) > 1 and self.kind in {"cbr", "onoff"}:
+            raise UsageError(f"destination must be one host for {self.kind}")
         if self.port is not None and not 0 < self.port < 65536:
             raise UsageError(f"port must be 1 to 65535, not {self.port}")
         if self.request_octets < 16:

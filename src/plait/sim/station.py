@@ -12,6 +12,7 @@ from plait.host.events import (
     Closed,
     Established,
     Event,
+    JoinFailed,
     LossReason,
     Lost,
     Readable,
@@ -59,8 +60,8 @@ class Application:
     def on_writable(self, now: Nanos) -> None:
         """There is room again."""
 
-    def on_subflow(self, now: Nanos, event: SubflowUp | SubflowDown) -> None:
-        """A subflow came up or ended."""
+    def on_subflow(self, now: Nanos, event: SubflowUp | SubflowDown | JoinFailed) -> None:
+        """A subflow came up, ended or did not come about."""
 
     def on_end(self, now: Nanos, reason: LossReason | None) -> None:
         """The connection is gone: cleanly, or for a reason."""
@@ -284,7 +285,7 @@ class Station(Node):
             application.on_writable(now)
         elif isinstance(event, Established):
             application.on_open(now)
-        elif isinstance(event, SubflowUp | SubflowDown):
+        elif isinstance(event, SubflowUp | SubflowDown | JoinFailed):
             application.on_subflow(now, event)
         elif isinstance(event, Closed | Lost):
             del self._applications[event.connection_id]

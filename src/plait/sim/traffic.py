@@ -11,7 +11,7 @@ from random import Random
 from typing import Final
 
 from plait.errors import UsageError
-from plait.host.events import LossReason, SubflowDown, SubflowUp
+from plait.host.events import JoinFailed, LossReason, SubflowDown, SubflowUp
 from plait.sim.clock import Timer
 from plait.sim.recorder import FlowRecord
 from plait.sim.station import Application
@@ -66,7 +66,7 @@ class Endpoint(Application):
         """Go on writing."""
         self.push(now)
 
-    def on_subflow(self, now: Nanos, event: SubflowUp | SubflowDown) -> None:
+    def on_subflow(self, now: Nanos, event: SubflowUp | SubflowDown | JoinFailed) -> None:
         """Take note."""
         self.record.on_subflow(now, self, event)
 

@@ -37,7 +37,7 @@ class World:
     Attributes:
         nodes: Hosts, routers and middleboxes by name.
         links: Both directions of each link by its name, forth first.
-        addresses: The host of every address.
+        addresses: The hosts of every address, several if they share it.
     """
 
     def __init__(self, scenario: Scenario, seed: Seed) -> None:
@@ -46,7 +46,7 @@ class World:
         self.clock = Clock()
         self.nodes: dict[str, Node] = {}
         self.links: dict[str, tuple[Link, Link]] = {}
-        self.addresses: dict[IpAddress, Station] = {}
+        self.addresses: dict[IpAddress, list[Station]] = {}
         self.settings: dict[str, Settings] = {}
         self._add_nodes()
         self._add_links()
@@ -137,20 +137,31 @@ class World:
                 link = self._link_from(station, link_name, where)
                 for text in texts:
                     address = parse_address(f"{where}.{link_name}", text)
-                    if address in self.addresses:
+                    owners = self.addresses.setdefault(address, [])
+                    if owners and (station in owners or not self._is_shared(address)):
                         raise UsageError(f"{where}.{link_name}: {address} is given twice")
-                    self.addresses[address] = station
+                    owners.append(station)
                     station.add_address(address, link)
                     if address not in absent:
                         station.set_address(address, present=True)
 
+    def _is_shared(self, address: IpAddress) -> bool:
+        """Return whether every host that has the address says that others have it, too."""
+        return all(
+            address in [parse_address(f"hosts.{name}.shared", text) for text in host.shared]
+            for name, host in self.scenario.hosts.items()
+            if any(str(address) in texts for texts in host.addresses.values())
+        )
+
     def _add_routes(self) -> None:
-        placed = [
-            (address, station.interface(address)) for address, station in self.addresses.items()
-        ]
+        placed = {
+            address: tuple(station.interface(address) for station in owners)
+            for address, owners in self.addresses.items()
+        }
         for node in self.nodes.values():
             if isinstance(node, Box):
-                placed += [(address, node.ports[OUTSIDE]) for address in node.addresses]
+                for address in node.addresses:
+                    placed.setdefault(address, (node.ports[OUTSIDE],))
         routers = [node for node in self.nodes.values() if isinstance(node, Router)]
         for name, router in self.scenario.routers.items():
             node = self.nodes[name]

@@ -294,7 +294,7 @@ class TcpConnection:
         """Tell the peer what we expect, but never in a storm."""
         if segment.flags & RST:
             return
-        if segment.length or segment.flags & (SYN | FIN):
+        if (segment.length or segment.flags & FIN) and not segment.flags & SYN:
             self.receiver.ack_now = True
             self.receiver.note_duplicate(seq, seq + segment.length)
         else:

@@ -68,7 +68,7 @@ def _whole_segments(connection: TcpConnection, window: Octets, answering: bool) 
     if window < _LARGEST:
         return window
     timestamps = TIMESTAMPS_ROOM if answering and connection.timestamps.on else 0
-    return window - window % (connection.local_mss - timestamps) or window
+    return window - window % max(connection.local_mss - timestamps, 1) or window
 
 
 def accept(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
@@ -162,6 +162,7 @@ def _establish(connection: TcpConnection, now: Nanos, segment: Segment) -> None:
         connection.state = step(connection.state, Input.CLOSE)
     connection.timestamps.last_ack_sent = connection.receiver.rcv_nxt
     connection.keepalive.start(connection, now)
+    connection.receiver.last_arrival = now
     connection.path_mtu.start(connection)
 
 

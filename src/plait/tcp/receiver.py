@@ -61,6 +61,9 @@ class Receiver:
         self.received: Octets = 0
         """Payload octets that arrived, duplicates counted."""
 
+        self.last_arrival: Nanos = 0
+        """When payload came last; before any, when the connection opened."""
+
         self.duplicated: tuple[Octets, Octets] | None = None
         """What came twice since the last ACK, to be told by it (RFC 2883)."""
 
@@ -80,6 +83,7 @@ class Receiver:
     def on_payload(self, now: Nanos, start: Octets, pieces: Pieces, length: Octets) -> None:
         """Take payload that passed the acceptance test; cut what exceeds the window."""
         self.received += length
+        self.last_arrival = now
         edge = self.reassembly.next + self.window
         if start + length > edge:
             pieces = slice_pieces(pieces, 0, edge - start)

@@ -18,6 +18,16 @@ IMPOSSIBLE = {
     "an unknown scheduler": (f"nc host 1 --tun {TUN} --scheduler nope", "plait nc: unknown sched"),
     "an unknown path manager": (f"nc host 1 --tun {TUN} --pm nope", "plait nc: unknown path man"),
     "an unknown congestion control": (f"nc host 1 --tun {TUN} --cc nope", "plait nc: unknown con"),
+    "an unknown intent": (f"nc host 1 --tun {TUN} --intent nope", "plait nc: unknown intent"),
+    "an unknown argument": (
+        f"nc host 1 --tun {TUN} --pm fullmesh:x=1",
+        "plait nc: path manager fullmesh: x: unknown key; known are subflows, backup",
+    ),
+    "an argument that is not ours": (
+        f"nc host 1 --tun {TUN} --cc lia:mss=5",
+        "plait nc: congestion control lia: mss: unknown key",
+    ),
+    "an intent for the kernel": ("nc a 1 --via kernel --intent x", "plait nc: --intent goes with"),
     "a TUN for the kernel": (f"nc host 1 --via kernel --tun {TUN}", "plait nc: --tun goes with "),
     "a scheduler for the kernel": ("nc a 1 --via kernel --scheduler x", "plait nc: --scheduler"),
     "a path manager for the kernel": ("nc a 1 --via kernel --pm x", "plait nc: --pm goes with "),

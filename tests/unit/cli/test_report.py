@@ -32,10 +32,11 @@ def connection(*subflows: SubflowInfo) -> ConnectionInfo:
         is_mptcp=True,
         version=1,
         token=0xBEEF,
-        checksum=True,
+        csum_enabled=True,
         fallback_reason=None,
         bytes_sent=sum(subflow.tcp.bytes_sent for subflow in subflows),
         bytes_received=7,
+        extra_subflows=3,
         subflows=subflows,
     )
 
@@ -52,14 +53,16 @@ class Scripted:
 
 def test_the_object_has_the_promised_members() -> None:
     one = subflow("10.9.1.1", 5)
-    assert connection_object(connection(one), {"MPJoinAckRx": 1}) == {
+    told = connection_object(connection(one), {"MPJoinAckRx": 1})
+    assert told.keys() - {"counters"} == {field.name for field in dataclasses.fields(connection())}
+    assert {name: value for name, value in told.items() if value} == {
         "is_mptcp": True,
         "version": 1,
         "token": "0000beef",
-        "checksum": True,
-        "fallback_reason": None,
+        "csum_enabled": True,
         "bytes_sent": 5,
         "bytes_received": 7,
+        "extra_subflows": 3,
         "subflows": [
             {
                 "local": "10.9.1.1:40000",

@@ -176,7 +176,7 @@ def test_a_wish_for_checksums_survives(flags: int) -> None:
     flow = script.flow()
     key = offer(flow, flags)
     flow.send(ACK, options=[MpCapableAck(flags=flags, sender_key=KEY, receiver_key=key)])
-    assert script.host.info(2).checksum is bool(flags & CHECKSUM_REQUIRED)
+    assert script.host.info(2).csum_enabled is bool(flags & CHECKSUM_REQUIRED)
 
 
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-14")

@@ -46,20 +46,6 @@ def test_socket_addresses(octets: bytes, address: str) -> None:
     assert sockopts._parse_address(octets.ljust(128, b"\0")) == (ip_address(address), 5001)
 
 
-def test_fields_of_mptcp_info_lie_where_linux_has_them() -> None:
-    octets = bytearray(96)
-    octets[0] = 2
-    struct.pack_into("=II", octets, 8, 2, 0xC14A7BCB)
-    octets[42] = 1
-    struct.pack_into("=I4Q", octets, 44, 5, 6, 7, 8, 9)
-    info = sockopts._parse_mptcp_info(bytes(octets))
-    assert (info.subflows, info.token, info.fallback) == (2, 0xC14A7BCB, False)
-    assert (info.checksum, info.retransmissions) == (True, 5)
-    assert (info.bytes_sent, info.bytes_received, info.bytes_acked) == (7, 8, 9)
-    octets[8] = 1
-    assert sockopts._parse_mptcp_info(bytes(octets)).fallback
-
-
 @pytest.fixture
 def namespaces() -> Iterator[tuple[Namespace, Namespace]]:
     with Namespace() as near, Namespace() as far:
@@ -97,7 +83,7 @@ def test_a_connection_over_two_paths(namespaces: tuple[Namespace, Namespace]) ->
         assert until(lambda: connection_info(here).bytes_sent == 1000)
         mine, other = connection_info(here), connection_info(there)
         assert mine.is_mptcp
-        assert (mine.version, mine.checksum, mine.fallback_reason) == (1, False, None)
+        assert (mine.version, mine.csum_enabled, mine.fallback_reason) == (1, False, None)
         assert other.bytes_received == 1000
         assert mine.token not in {None, other.token}
         paths = {(str(s.path.local), str(s.path.remote), s.path.remote_port) for s in mine.subflows}
@@ -105,6 +91,12 @@ def test_a_connection_over_two_paths(namespaces: tuple[Namespace, Namespace]) ->
         assert {s.path.flow_out() for s in mine.subflows} == {
             s.path.flow_in() for s in other.subflows
         }
+        assert (mine.subflows_total, mine.extra_subflows, mine.subflows_max) == (2, 1, 8)
+        assert (mine.local_addr_used, other.local_addr_used) == (1, 0)
+        assert mine.remote_key_received
+        assert (mine.write_seq, mine.snd_una) == (other.rcv_nxt, other.rcv_nxt)
+        assert mine.bytes_acked == 1000
+        assert other.last_data_recv < 5000
         assert all(s.tcp.state == "ESTABLISHED" and s.tcp.snd_cwnd > 0 for s in mine.subflows)
         assert any(s.tcp.rtt > 0 and s.tcp.bytes_sent == 1000 for s in mine.subflows)
 
@@ -130,5 +122,6 @@ def test_a_plain_tcp_peer_leaves_plain_tcp(
             assert mptcp_info(sock) is None
             assert (info.is_mptcp, info.version, info.token) == (False, None, None)
             assert info.fallback_reason
+            assert info.subflows_total == 1
             assert [str(s.path.local) for s in info.subflows] == [local]
         assert connection_info(there).bytes_received == 1000

@@ -331,7 +331,7 @@ def test_checksums_are_used_if_either_side_asks(passive: bool, ours: bool, their
     settings = replace(BARE, checksum=ours)
     peer = MpPeer(settings, passive=passive, checksum=theirs)
     used = ours or theirs
-    assert peer.script.host.info(peer.id).checksum is used
+    assert peer.script.host.info(peer.id).csum_enabled is used
     if passive:
         peer.data(b"hello")
     (segment,) = peer.script.write(peer.id, b"hello")

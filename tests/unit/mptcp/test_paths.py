@@ -292,7 +292,7 @@ def test_a_path_is_tried_again_if_the_peers_reason_may_pass(transient: bool) -> 
     connection.subflows[2].tcp.abort((MpTcprst(LACK_OF_RESOURCES, transient),))
     connection.on_subflow_ended(world.now, connection.subflows[2])
     world.listener.host.write(world.now, world.listener.connection_id, b"now")
-    world.run(SECOND)
+    world.run(2 * SECOND)
     assert len(world.initiator.heard(SubflowUp)) == 4 + transient
 
 

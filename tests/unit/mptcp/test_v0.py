@@ -182,7 +182,7 @@ def test_a_key_that_nobody_kept_is_known_by_its_echo(right: bool) -> None:
 def test_the_echo_tells_whether_checksums_were_asked_for(checksum: bool) -> None:
     peer = MpPeer(replace(VERSION_0, syn_cookies="always"), checksum=checksum)
     peer.data(b"hello")
-    assert peer.script.host.info(2).checksum is checksum
+    assert peer.script.host.info(2).csum_enabled is checksum
     assert peer.script.read(2) == b"hello"
 
 

@@ -7,13 +7,16 @@ from ipaddress import ip_address
 import pytest
 
 from plait.addresses import IpAddress, Path
+from plait.errors import UsageError
 from plait.pathing import (
     Action,
     Advertise,
     Default,
     FullMesh,
+    Interfaces,
     NDiffPorts,
     OpenSubflow,
+    Signal,
     View,
     Withdraw,
     path_managers,
@@ -134,11 +137,13 @@ def test_several_ports_once_established(seen: View, actions: list[Action]) -> No
     assert NDiffPorts().on_established(seen) == actions
 
 
-@pytest.mark.rfc("8684", "3.6", "M8684-3.6-02", "M8684-3.6-04", "M8684-3.6-05")
-@pytest.mark.parametrize("transient", [True, False])
-def test_several_ports_replaces_what_may_work_again(transient: bool) -> None:
-    seen = view(paths=(FIRST, SECOND, SECOND))
-    assert NDiffPorts().on_subflow_closed(seen, SECOND, transient) == [JOIN] * transient
+@pytest.mark.parametrize("name", ["fullmesh", "interfaces", "ndiffports"])
+def test_what_was_lost_is_made_again_when_it_is_time(name: str) -> None:
+    manager = path_managers.make(name)
+    opened = manager.on_established(view())
+    assert opened
+    assert manager.on_subflow_closed(view(), SECOND, transient=True) == []
+    assert manager.on_retry(view(), SECOND) == opened
 
 
 def test_several_ports_withdraws_an_address_that_went() -> None:
@@ -165,3 +170,68 @@ def test_full_mesh_joins_a_new_port_of_a_known_address() -> None:
     mesh.on_established(opened)
     mesh.on_address_advertised(opened, B2, 2, 0)
     assert mesh.on_address_advertised(opened, B2, 2, 8080) == [OpenSubflow(A1, B2, 8080, 2)]
+
+
+FACES: dict[str, tuple[View, list[Action]]] = {
+    "one address": (view(local=(A1,)), []),
+    "two addresses": (view(), [OpenSubflow(A2, B1, 80, 0)]),
+    "of another family": (view(local=(A1, A6)), []),
+    "used already": (view(paths=(FIRST, Path(A2, 40000, B2, 80))), []),
+    "no joins to the first address": (view(join_initial=False), []),
+    "listener": (view(initiator=False), []),
+}
+
+
+@pytest.mark.parametrize(("seen", "actions"), FACES.values(), ids=FACES.keys())
+def test_interfaces_once_established(seen: View, actions: list[Action]) -> None:
+    assert Interfaces().on_established(seen) == actions
+
+
+def test_interfaces_join_the_first_address_of_their_family() -> None:
+    manager = Interfaces()
+    seen = view(local=(A1, A6))
+    manager.on_established(seen)
+    assert manager.on_address_advertised(seen, B2, 2, 0) == []
+    assert manager.on_address_advertised(seen, B6, 3, 8080) == [OpenSubflow(A6, B6, 8080, 3)]
+    manager.on_address_removed(seen, 3)
+    assert manager.on_retry(seen, FIRST) == []
+
+
+@pytest.mark.parametrize("initiator", [True, False])
+def test_signal_advertises_and_joins_nothing(initiator: bool) -> None:
+    manager = Signal()
+    seen = view(initiator=initiator)
+    assert manager.on_established(seen) == [Advertise(A2)]
+    assert manager.on_address_advertised(seen, B2, 2, 0) == []
+    assert manager.on_local_address(seen, A6, present=True) == [Advertise(A6)]
+    assert manager.on_local_address(seen, A6, present=False) == [Withdraw(A6)]
+    assert manager.on_retry(seen, FIRST) == []
+
+
+LIMITS: dict[str, tuple[str, int]] = {
+    "none": ("fullmesh", 5),
+    "three": ("fullmesh:subflows=3", 2),
+    "one": ("fullmesh:subflows=1", 0),
+    "interfaces": ("interfaces:subflows=2", 1),
+    "several ports": ("ndiffports:subflows=6", 5),
+}
+
+
+@pytest.mark.parametrize(("text", "joins"), LIMITS.values(), ids=LIMITS.keys())
+def test_limits(text: str, joins: int) -> None:
+    manager = path_managers.make(text)
+    local = (A1, *(ip_address(f"10.0.{number}.1") for number in range(2, 7)))
+    assert len(manager.on_established(view(local=local))) == joins
+
+
+@pytest.mark.parametrize("name", ["fullmesh", "interfaces", "ndiffports"])
+def test_further_subflows_can_be_backups(name: str) -> None:
+    actions = path_managers.make(f"{name}:backup=yes").on_established(view())
+    assert actions
+    assert all(isinstance(one, OpenSubflow) and one.backup for one in actions)
+
+
+@pytest.mark.parametrize("text", ["fullmesh:subflows=-1", "ndiffports:x=1", "signal:subflows=1"])
+def test_arguments_that_make_no_sense_are_the_callers_fault(text: str) -> None:
+    with pytest.raises(UsageError):
+        path_managers.make(text)

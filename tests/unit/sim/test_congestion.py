@@ -45,7 +45,7 @@ def path(
             },
             flows={
                 f"{name}{at}": FlowSpec(
-                    source="a", destination="b", settings={"mptcp": False, "congestion": name}
+                    source="a", destination=("b",), settings={"mptcp": False, "congestion": name}
                 )
                 for at, name in enumerate(controllers)
             },

@@ -19,9 +19,9 @@ def share(controller: str) -> float:
             hosts={name: HostSpec(addresses={"wire": (at,)}) for name, at in ends.items()},
             links={"wire": LinkSpec(between=("a", "b"), forth=shape, back=shape)},
             flows={
-                "several": FlowSpec(source="a", destination="b", settings=several),
+                "several": FlowSpec(source="a", destination=("b",), settings=several),
                 "one": FlowSpec(
-                    source="a", destination="b", settings={"mptcp": False, "congestion": "reno"}
+                    source="a", destination=("b",), settings={"mptcp": False, "congestion": "reno"}
                 ),
             },
             windows={"steady": WindowSpec(start_s=10, stop_s=30)},

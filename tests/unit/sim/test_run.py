@@ -218,7 +218,7 @@ def test_two_paths_carry_more_than_one() -> None:
             },
             routers={"r": RouterSpec()},
             links=links | {"core": LinkSpec(between=("r", "b"))},
-            flows={"f": FlowSpec(source="a", destination="b", settings=settings, verify=True)},
+            flows={"f": FlowSpec(source="a", destination=("b",), settings=settings, verify=True)},
         )
         flow = run(scenario)["flows"]["f"]
         assert flow["intact"]
@@ -264,7 +264,7 @@ def test_the_emulator_and_the_simulator_agree() -> None:
                 "b": HostSpec(addresses={"l": ("10.0.0.2",)}),
             },
             links={"l": LinkSpec(between=("a", "b"), forth=direction, back=direction)},
-            flows={"f": FlowSpec(source="a", destination="b", settings={"mptcp": False})},
+            flows={"f": FlowSpec(source="a", destination=("b",), settings={"mptcp": False})},
         )
     )["flows"]["f"]["goodput"]
     assert simulated == pytest.approx(emulated, rel=0.1)

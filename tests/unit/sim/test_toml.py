@@ -114,7 +114,7 @@ SAME = Scenario(
         ),
         "three": LinkSpec(between=("r", "b")),
     },
-    flows={"f": FlowSpec(source="a", destination="b", octets=1000, settings={"mptcp": False})},
+    flows={"f": FlowSpec(source="a", destination=("b",), octets=1000, settings={"mptcp": False})},
     events=(EventSpec(at_s=1.0, link="one", up=False),),
     windows={"w": WindowSpec(start_s=1.0, stop_s=2.0)},
 )

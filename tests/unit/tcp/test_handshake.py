@@ -224,3 +224,14 @@ def test_iss_differs_by_path_and_grows_on_one() -> None:
     (later,) = again.turn()
     assert (later.seq - first.seq) % (1 << 32) == 250_000
     assert ISS not in (first.seq, second.seq)
+
+
+@pytest.mark.rfc("9293", "3.1")
+@pytest.mark.parametrize("max_mss", [1, 11, 12, 13, 100, 1460])
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_the_window_of_a_syn_ack_fits_its_field(max_mss: int, timestamps: bool) -> None:
+    settings = replace(PLAIN, max_mss=max_mss, timestamps=timestamps, receive_buffer=1 << 20)
+    peer = TcpPeer(settings, options=(Mss(1460),), ts_val=7 if timestamps else ABSENT)
+    syn_ack = peer.flow.sent[0]
+    assert syn_ack.flags == SYN | ACK
+    assert 32_768 <= syn_ack.window <= 65_535

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, Final
 
 from plait.congestion import Bbr, Cubic, Reno
-from plait.pathing import Default, FullMesh, NDiffPorts
+from plait.pathing import Default, FullMesh, Interfaces, NDiffPorts
 from plait.scheduling import LowestRtt
 from plait.sim.scenario import EventSpec
 from plait.sim.seed import Seed
@@ -53,6 +53,7 @@ _CONTROLLERS: Final = (
     "reno",
     "wvegas",
 )
+_JOINING: Final = (FullMesh.name, Interfaces.name, f"{NDiffPorts.name}:subflows=3")
 _PATH_MANAGERS: Final = (Default.name, FullMesh.name, NDiffPorts.name)
 
 _STRIPPING: Final = ("strip-syn", "strip-syn-ack", "strip-data", "overwrite-options", "strip-late")
@@ -85,6 +86,7 @@ def generate(seed: int) -> Case:
             *_pacing(seed),
             *_rules(seed, version, risky=len(damage) > 0),
             *_policies(seed),
+            *_managers(seed),
         ),
     )
 
@@ -225,6 +227,17 @@ def _policies(seed: int) -> list[Fault]:
     for host in both:
         for _ in range(draw.choice((0, 0, 1, 3))):
             values = {"at_ms": draw.randint(100, 5000), **policies()}
+            faults.append(Fault(kind="signal", host=host, name=CHANGE, values=values))
+    return faults
+
+
+def _managers(seed: int) -> list[Fault]:
+    """Return when path managers change, all to such as join: damage leaves no other way."""
+    draw = Seed(seed).random("managers")
+    faults = []
+    for host in (INITIATOR, LISTENER):
+        for _ in range(draw.choice((0, 0, 0, 1, 2))):
+            values = {"at_ms": draw.randint(100, 5000), "path_manager": draw.choice(_JOINING)}
             faults.append(Fault(kind="signal", host=host, name=CHANGE, values=values))
     return faults
 

@@ -22,7 +22,7 @@ LEAVE: Final = "leave"
 """Give up the address of a subflow."""
 
 CHANGE: Final = "change"
-"""Use another scheduler and congestion control."""
+"""Use other policies."""
 
 
 def due(fault: Fault) -> Nanos:
@@ -37,7 +37,7 @@ def give(station: Station, fault: Fault) -> None:
     host = station.host
     for entry in list(connections_of(host).by_id.values()):
         if fault.name == CHANGE:
-            policies = {key: fault.values[key] for key in ("scheduler", "congestion")}
+            policies = {key: value for key, value in fault.values.items() if key != "at_ms"}
             with suppress(UsageError):  # it has ended
                 host.change(now, entry.connection_id, replace(entry.settings, **policies))
             continue

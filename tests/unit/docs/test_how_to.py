@@ -1,0 +1,38 @@
+"""The code of the how-to pages, run as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.world import World
+
+from plait.host.events import PolicyFailed
+from plait.host.settings import Settings
+from plait.scheduling import schedulers
+
+PAGES = Path(__file__).parents[3] / "docs" / "how-to"
+
+
+def test_a_scheduler_in_25_lines() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (PAGES / "scheduler.md").read_text(), re.DOTALL)
+    lines = [line for line in blocks[0].splitlines() if line.strip()]
+    assert len(lines) <= 25
+    known: dict[str, Any] = {"__name__": "emptiest"}
+    try:
+        for block in blocks:
+            exec(compile(block, "scheduler.md", "exec"), known)  # noqa: S102 - our own page
+        world = World(known["settings"], Settings())
+        world.transfer(bytes(range(256)) * 4000)
+        assert [type(end) for end in world.initiator.heard(PolicyFailed)] == []
+        sent = {segment.flow for _, segment in world.initiator.line.sent if segment.length}
+        assert len(sent) == 2
+    finally:
+        schedulers.remove("emptiest")
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
+def test_pages_begin_with_a_title(page: Path) -> None:
+    assert page.read_text().startswith("# ")
