@@ -40,7 +40,11 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if not any(rooms):
             break  # no scheduler could grant anything
         views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
-        grants = _ask(connection, now, start, stop, views)
+        scheduler = connection.scheduler
+        if scheduler.fenced:
+            grants = _ask(connection, now, start, stop, views)
+        else:
+            grants = scheduler.schedule(now, start, stop, sender.edge, views)
         if not grants:
             break
         for grant in grants:
@@ -60,13 +64,13 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
 def _ask(
     connection: Connection, now: Nanos, start: Octets, stop: Octets, views: list[SubflowView]
 ) -> list[Grant]:
-    """Return what the scheduler grants; one that fails is replaced, and its successor asked."""
+    """Return what a plug-in grants; one that fails is replaced, and its successor asked."""
     rooms = {view.index: view.room for view in views}
     edge = connection.sender.edge
     try:
         grants = connection.scheduler.schedule(now, start, stop, edge, views)
         if grants:
-            _check(grants, start, stop, rooms)
+            _check(connection, grants, start, stop, rooms)
             return grants
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         failover.scheduler(connection, repr(error))
@@ -78,7 +82,13 @@ def _ask(
     return connection.scheduler.schedule(now, start, stop, edge, views)
 
 
-def _check(grants: list[Grant], start: Octets, stop: Octets, rooms: dict[int, Octets]) -> None:
+def _check(
+    connection: Connection,
+    grants: list[Grant],
+    start: Octets,
+    stop: Octets,
+    rooms: dict[int, Octets],
+) -> None:
     """Raise an error unless the grants keep the contract of schedulers."""
     reached = start
     for grant in grants:
@@ -87,12 +97,16 @@ def _check(grants: list[Grant], start: Octets, stop: Octets, rooms: dict[int, Oc
             type(length) is not int
             or not start <= grant.start <= reached
             or not 0 < length <= rooms[grant.index]
-            or length > MAX_SEGMENT
+            or (length > MAX_SEGMENT and length > _longest(connection, grant.index))
             or grant.stop > stop
         ):
             raise PlaitError(f"{grant!r} of {start} to {stop}, with room for {rooms}")
         rooms[grant.index] -= length
         reached = max(reached, grant.stop)
+
+
+def _longest(connection: Connection, index: int) -> Octets:
+    return _burst(connection.subflow_at(index).tcp.sender.mss)
 
 
 def _is_busy(subflow: Subflow) -> bool:

@@ -89,6 +89,11 @@ class Scheduler:
     """
 
     name: ClassVar[str] = ""
+    fenced: ClassVar[bool] = True
+    """What it grants is checked, since it does not come with plait."""
+
+    def __init_subclass__(cls) -> None:
+        cls.fenced = cls.__module__.partition(".")[0] != "plait"
 
     def schedule(
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
