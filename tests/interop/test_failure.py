@@ -76,12 +76,18 @@ RESETS = {
     for reason in (0, 1, 2, 3, 4, 5, 6)
 } | {
     "second, and joined again": Row(
-        plan=Plan(paths=2, settings=PASSIVE),
+        plan=Plan(paths=2, settings=PASSIVE | {"rejoin_delay": MILLISECOND}),
         act=steps(
-            join(1), until_live(2), reset(1, 1), until_counted("MPRstRx"), join(1), until_live(2)
+            join(1), until_live(2), reset(1, 2), until_counted("MPRstRx"), join(1), until_live(2)
         ),
         left=2,
         counted=SERVES | joined_by_us(2) | {"MPRstRx": 1},
+    ),
+    "second, for good": Row(
+        plan=Plan(paths=2, settings=PASSIVE | {"rejoin_delay": MILLISECOND}),
+        act=steps(join(1), until_live(2), reset(1, 1), until_counted("MPRstRx"), join(1)),
+        left=1,
+        counted=SERVES | joined_by_us() | {"MPRstRx": 1},
     ),
 } | {
     f"{which} subflow, by a box, to {'the kernel' if outbound else 'us'}": boxed_reset(

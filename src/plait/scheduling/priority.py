@@ -40,7 +40,7 @@ class Priority(Scheduler):
 
 
 class CheapFirst(Priority):
-    """The same with a threshold by default: expensive paths carry no short bursts."""
+    """Uses later subflows for what would wait too long: expensive paths carry no short bursts."""
 
     name: ClassVar[str] = "cheap-first"
 
