@@ -66,7 +66,12 @@ class Watcher:
     def _merge(self, info: ConnectionInfo) -> None:
         """Take over a snapshot; subflows it no longer has stay, as closed ones."""
         if self._last is not None and self._last.is_mptcp and not info.subflows:
-            info = dataclasses.replace(self._last, subflows=())
+            info = dataclasses.replace(
+                self._last,
+                subflows=(),
+                bytes_sent=max(self._last.bytes_sent, info.bytes_sent),
+                bytes_received=max(self._last.bytes_received, info.bytes_received),
+            )
         self._last = info
         present = {subflow.path: subflow for subflow in info.subflows}
         for path, subflow in self._subflows.items():

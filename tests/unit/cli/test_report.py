@@ -112,6 +112,18 @@ def test_a_watcher_remembers_subflows_that_are_gone_and_the_connection_when_it_i
 RATES = {(125_000, 1.0): "1.0 Mbit/s", (250_000_000, 2.0): "1.00 Gbit/s", (0, 0.0): "0.0 Mbit/s"}
 
 
+def test_counts_of_a_kernel_that_forgot_its_subflows_are_taken_if_they_are_larger() -> None:
+    open_ = dataclasses.replace(connection(subflow("10.9.1.1", 5)), bytes_received=0)
+    ended = dataclasses.replace(connection(), is_mptcp=False, token=None)
+    watcher = Watcher(Scripted(open_, ended))  # type: ignore[arg-type]
+    watcher.watch(asyncio.BaseTransport())
+    watcher.update()
+    told = watcher.update()
+    assert told is not None
+    assert (told.is_mptcp, told.token) == (True, 0xBEEF)
+    assert (told.bytes_sent, told.bytes_received) == (5, 7)
+
+
 @pytest.mark.parametrize(("sample", "shown"), RATES.items())
 def test_rates(sample: tuple[int, float], shown: str) -> None:
     assert show_rate(*sample).strip() == shown
