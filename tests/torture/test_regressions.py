@@ -180,6 +180,38 @@ HOLE_THAT_A_BOX_ACKNOWLEDGED: Final = Case(
 """A FIN that a box made up ended both directions of a subflow out of step; what it held was sent
 again elsewhere once, where a coalescer lost the mapping, and never more (RFC 8684, 3.3.6)."""
 
+DATA_FIN_ON_A_PATH_THAT_IS_DOWN: Final = Case(
+    seed=969_372,
+    version=6,
+    paths=(path(2.0, 3, 60), path(23.6, 15, 303)),
+    talks=(
+        TalkPlan(
+            start=748_723_487,
+            initiator=PartyPlan(
+                octets=663, pause=50 * MILLISECOND, read=500, read_pause=100 * MILLISECOND
+            ),
+            listener=PartyPlan(octets=2985, write=100, pause=50 * MILLISECOND),
+        ),
+        TalkPlan(
+            start=553_549_492,
+            initiator=PartyPlan(octets=30_327),
+            listener=PartyPlan(octets=0, write=1400, pause=50 * MILLISECOND),
+        ),
+    ),
+    faults=(
+        shape(1, "back", loss_numbers=(1, 4, 13, 29, 34)),
+        Fault(
+            kind="event",
+            events=(
+                EventSpec(at_s=0.58, link="p0", up=False),
+                EventSpec(at_s=6.99, link="p0", up=True),
+            ),
+        ),
+    ),
+)
+"""A listener that had heard no DSS yet took the silence of a path that was down for one without
+options, fell back and gave the join up that the initiator relied on (RFC 8684, 3.7)."""
+
 CASES: Final = {
     "window of a retransmission": pytest.param(
         WINDOW_OF_A_RETRANSMISSION, marks=pytest.mark.rfc("9293", "3.10.7.4")
@@ -192,6 +224,9 @@ CASES: Final = {
     ),
     "DATA_FIN into silence": pytest.param(
         DATA_FIN_INTO_SILENCE, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
+    ),
+    "DATA_FIN on a path that is down": pytest.param(
+        DATA_FIN_ON_A_PATH_THAT_IS_DOWN, marks=pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
     ),
     "hole that a box acknowledged": pytest.param(
         HOLE_THAT_A_BOX_ACKNOWLEDGED, marks=pytest.mark.rfc("8684", "3.3.6", "M8684-3.3.6-04")

@@ -149,16 +149,22 @@ def _send_data_fin(connection: Connection, now: Nanos) -> None:
     if not active:
         connection.data_fin_at = NEVER
         return
-    if connection.data_fin_tries >= reinjection.PATIENCE and reinjection.is_bare(connection):
+    bare = reinjection.is_bare(connection)
+    first = connection.subflows[0].tcp
+    answered = first.keepalive.heard_at >= connection.data_fin_sent
+    if connection.data_fin_tries >= reinjection.PATIENCE and bare and answered:
         connection.infinite_due = True
         fallback.fall_back(connection, "the DATA_FIN gets no Data ACK")
-        connection.subflows[0].tcp.close()
+        first.close()
         return
     if connection.data_fin_tries >= connection.settings.data_retries:
         abandon(connection, now)
         return
     for subflow in active:
         subflow.data_fin_due = True
+    if bare and connection.data_fin_tries:
+        first.probe_due = True  # tells a path that removes options from one that is down
+    connection.data_fin_sent = now
     tries = min(connection.data_fin_tries, MAX_BACKOFF)
     connection.data_fin_at = now + max(sub.tcp.sender.rtt.backed_off(tries) for sub in active)
     connection.data_fin_tries += 1

@@ -70,6 +70,7 @@ class Connection:
         "confirmed",
         "counters",
         "data_fin_at",
+        "data_fin_sent",
         "data_fin_tries",
         "data_rto_at",
         "data_tries",
@@ -176,8 +177,8 @@ class Connection:
 
         self.data_fin_at: Nanos = NEVER
         self.data_rto_at: Nanos = NEVER
-        self.data_fin_tries = self.data_tries = 0
-        """Data-level time-outs in a row without an answer at that level."""
+        self.data_fin_sent = self.data_fin_tries = self.data_tries = 0
+        """When the last DATA_FIN went, and data-level time-outs in a row without an answer."""
 
         self.lonely_until: Nanos = NEVER
         """When a connection without subflows is given up."""

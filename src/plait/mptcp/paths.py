@@ -13,6 +13,7 @@ from plait.pathing.base import (
     Action,
     Advertise,
     OpenSubflow,
+    PathManager,
     Question,
     View,
     Withdraw,
@@ -38,9 +39,13 @@ def view(connection: Connection) -> View:
 
 def on_established(connection: Connection, now: Nanos) -> None:
     """Further subflows are allowed; the peer hears of the addresses that the settings name."""
-    consult(connection, now, lambda plug, seen: plug.on_established(seen))
+    consult(connection, now, _established)
     chosen = connection.settings.advertised
     perform(connection, now, [Advertise(address, port) for address, port in chosen])
+
+
+def _established(manager: PathManager, seen: View) -> list[Action]:
+    return manager.on_established(seen)
 
 
 def consult(connection: Connection, now: Nanos, ask: Question) -> None:
@@ -88,7 +93,7 @@ def meet(connection: Connection, now: Nanos) -> None:
     """Let a new path manager take over: it hears what the one before heard."""
     if not connection.confirmed:
         return
-    consult(connection, now, lambda plug, seen: plug.on_established(seen))
+    consult(connection, now, _established)
     for address_id, (address, port) in list(connection.addresses.offers.items()):
         consult(connection, now, advertised(address, address_id, port))
 

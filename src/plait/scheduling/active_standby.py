@@ -18,9 +18,9 @@ class ActiveStandby(Scheduler):
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Grant one burst to the active subflow if it has room."""
-        active = min(usable(subflows), key=_index)
+        active = min(usable(subflows), key=self.rank)
         return [grant_on(active, start, stop)] if active.room else []
 
-
-def _index(view: SubflowView) -> int:
-    return view.index
+    def rank(self, view: SubflowView) -> int:
+        """Return the place of a subflow: the least is active."""
+        return view.index

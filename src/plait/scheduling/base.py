@@ -122,3 +122,13 @@ def usable(subflows: Sequence[SubflowView]) -> list[SubflowView]:
     """
     answering = [view for view in subflows if not view.stale] or list(subflows)
     return [view for view in answering if not view.backup] or answering
+
+
+def by_index(view: SubflowView) -> int:
+    """Sort by age, the oldest subflow first."""
+    return view.index
+
+
+def by_delay(view: SubflowView) -> Nanos:
+    """Sort by smoothed round-trip time, the fastest subflow first."""
+    return view.srtt

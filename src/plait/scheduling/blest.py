@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.scheduling.base import Grant, Scheduler, SubflowView, by_delay, grant_on, usable
 from plait.units import Nanos, Octets
 
 
@@ -26,7 +26,7 @@ class Blest(Scheduler):
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Grant one burst to the fastest subflow with room, unless waiting is better."""
-        ordered = sorted(usable(subflows), key=_delay)
+        ordered = sorted(usable(subflows), key=by_delay)
         fastest = ordered[0]
         for view in ordered:
             if not view.room:
@@ -39,7 +39,3 @@ class Blest(Scheduler):
             blocked = float(edge - grant.stop) < windows * rounds * self._scale
             return [] if blocked and fastest.in_flight else [grant]
         return []
-
-
-def _delay(view: SubflowView) -> Nanos:
-    return view.srtt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.scheduling.base import Grant, Scheduler, SubflowView, by_delay, grant_on, usable
 from plait.units import Nanos, Octets
 
 
@@ -27,7 +27,7 @@ class Ecf(Scheduler):
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Grant one burst to the subflow that would complete earliest, or wait for it."""
-        ordered = sorted(usable(subflows), key=_delay)
+        ordered = sorted(usable(subflows), key=by_delay)
         fast = ordered[0]
         ready = [view for view in ordered if view.room]
         if not ready:
@@ -47,7 +47,3 @@ class Ecf(Scheduler):
             return False
         slow_done = max(float(left) / float(slow.cwnd), 1.0) * float(slow.srtt)
         return slow_done >= 2.0 * float(fast.srtt) + margin
-
-
-def _delay(view: SubflowView) -> Nanos:
-    return view.srtt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.scheduling.base import Grant, Scheduler, SubflowView, by_index, grant_on, usable
 from plait.units import MILLISECOND, Nanos, Octets
 
 
@@ -27,7 +27,7 @@ class Priority(Scheduler):
         """Grant one burst to the first subflow with room that is called for."""
         wait = 0.0
         rate = 0.0
-        for view in sorted(usable(subflows), key=_index):
+        for view in sorted(usable(subflows), key=by_index):
             if view.room and wait >= float(self._overflow):
                 return [grant_on(view, start, stop)]
             if view.room and not rate:
@@ -47,7 +47,3 @@ class CheapFirst(Priority):
     def __init__(self, overflow: Nanos = 500 * MILLISECOND) -> None:
         """Overflow to the next subflow above this queueing delay."""
         super().__init__(overflow)
-
-
-def _index(view: SubflowView) -> int:
-    return view.index

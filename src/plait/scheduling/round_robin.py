@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
+from plait.scheduling.base import Grant, Scheduler, SubflowView, by_index, grant_on, usable
 from plait.units import Nanos, Octets
 
 
@@ -25,13 +25,9 @@ class RoundRobin(Scheduler):
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
     ) -> list[Grant]:
         """Grant one burst to the next usable subflow with room."""
-        ready = sorted((view for view in usable(subflows) if view.room), key=_index)
+        ready = sorted((view for view in usable(subflows) if view.room), key=by_index)
         if not ready:
             return []
         chosen = next((view for view in ready if view.index > self._last), ready[0])
         self._last = chosen.index
         return [grant_on(chosen, start, stop)]
-
-
-def _index(view: SubflowView) -> int:
-    return view.index

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
-from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
-from plait.units import Nanos, Octets
+from plait.scheduling.active_standby import ActiveStandby
+from plait.scheduling.base import SubflowView
 
 
-class SmallestDelay(Scheduler):
+class SmallestDelay(ActiveStandby):
     """Uses the subflow of least RTT alone: it does not overflow to slower ones when it is full."""
 
     name: ClassVar[str] = "smallest-delay"
 
-    def schedule(
-        self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]
-    ) -> list[Grant]:
-        """Grant one burst to the fastest subflow if it has room."""
-        fastest = min(usable(subflows), key=_delay)
-        return [grant_on(fastest, start, stop)] if fastest.room else []
-
-
-def _delay(view: SubflowView) -> Nanos:
-    return view.srtt
+    def rank(self, view: SubflowView) -> int:
+        """Return the round-trip time of a subflow: the least is active."""
+        return view.srtt

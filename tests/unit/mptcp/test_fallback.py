@@ -89,6 +89,17 @@ def test_the_stream_passes_a_box_that(
     assert all(end.empty for end in world.ends)
 
 
+@pytest.mark.rfc("8684", "3.7", "M8684-3.7-01")
+@pytest.mark.parametrize("answers", [True, False], ids=["without options", "not at all"])
+def test_a_data_fin_without_data_ack_means_tcp_only_if_the_path_answers(answers: bool) -> None:
+    peer = MpPeer(BARE)
+    peer.script.close(peer.id)
+    for _ in range(8):
+        if peer.script.wait(2 * SECOND) and answers:
+            peer.first.send()
+    assert (peer.connection.fallback_reason is not None) == answers
+
+
 @pytest.mark.rfc("8684", "3.1", "M8684-3.1-16")
 @pytest.mark.parametrize("index", [0, 1, 2])
 @pytest.mark.parametrize("octets", [0, 5, 100_000])
