@@ -24,7 +24,7 @@ FIRST_SEED := $(shell expr $$(date +%s) / 86400 '*' 10000)
 SEEDS ?= $(FIRST_SEED)-$(shell expr $(FIRST_SEED) + 4999)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest check lint bench torture compliance format clean
+.PHONY: help demo test test-newest check lint bench experiments torture compliance format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +40,9 @@ check: lint test ## everything a change must pass
 
 bench: $(STAMP) ## measure throughput against the kernel's own
 	$(BIN)/python benchmarks/run.py
+
+experiments: $(STAMP) ## what the policies do, as tables in docs/experiments.md
+	@$(BIN)/python -m experiments
 
 torture: $(STAMP) ## 5,000 fresh random worlds, or SEEDS=A-B
 	$(BIN)/plait torture --jobs 2 --seeds $(SEEDS)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from plait.aio.pump import Pump
+from plait.host.settings import Settings
 
 
 class Server(asyncio.AbstractServer):
@@ -15,6 +16,7 @@ class Server(asyncio.AbstractServer):
         pump: The pump of the stack.
         listener_id: The host's name for the listener.
         protocol_factory: Called for every connection.
+        settings: What its connections are opened with.
     """
 
     def __init__(
@@ -22,8 +24,10 @@ class Server(asyncio.AbstractServer):
         pump: Pump,
         listener_id: int,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
+        settings: Settings,
     ) -> None:
         self.protocol_factory = protocol_factory
+        self.settings = settings
         self.port = pump.host.listener_port(listener_id)
         self._pump = pump
         self._listener_id = listener_id

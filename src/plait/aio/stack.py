@@ -46,9 +46,13 @@ class _Opening:
     """A connection that `create_connection` waits for."""
 
     def __init__(
-        self, factory: Callable[[], asyncio.BaseProtocol], loop: asyncio.AbstractEventLoop
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        settings: Settings,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self.factory = factory
+        self.settings = settings
         self.opened: asyncio.Future[StackTransport] = loop.create_future()
 
 
@@ -107,16 +111,17 @@ class Stack:
             UsageError: When the stack has no address to connect from.
         """
         self._start()
+        chosen = settings or self._host.settings
         source = None if local is None else _numeric(local)
         failures: list[OSError] = []
         for remote in await self._resolve(host, port):
             pump = self._start()
             connection_id = self._host.connect(
-                pump.now(), remote, port, local=source, settings=settings, data=data
+                pump.now(), remote, port, local=source, settings=chosen, data=data
             )
             pump.owe()
             try:
-                transport = await self._opened(pump, connection_id, protocol_factory)
+                transport = await self._opened(pump, connection_id, protocol_factory, chosen)
             except OSError as error:
                 failures.append(error)
                 continue
@@ -146,9 +151,10 @@ class Stack:
         """
         pump = self._start()
         address = None if host is None else (await self._resolve(host, port))[0]
-        listener_id = self._host.listen(pump.now(), port, address=address, settings=settings)
+        chosen = settings or self._host.settings
+        listener_id = self._host.listen(pump.now(), port, address=address, settings=chosen)
         pump.owe()
-        server = Server(pump, listener_id, protocol_factory)
+        server = Server(pump, listener_id, protocol_factory, chosen)
         self._servers[listener_id] = server
         return server
 
@@ -157,6 +163,21 @@ class Stack:
         if not isinstance(transport, StackTransport):
             raise UsageError("the transport is not one of a stack")
         return transport.info()
+
+    def on_local_address(self, address: IpAddress, *, present: bool) -> None:
+        """An address of a driver went, or is there again; path managers act on that.
+
+        All addresses of the drivers are there from the start.  Raises UsageError if no driver has
+        this one.
+        """
+        pump = self._start()
+        for driver in self._drivers:
+            if address in driver.addresses:
+                mtu = driver.capabilities.mtu
+                pump.host.on_local_address(pump.now(), address, present=present, mtu=mtu)
+                pump.owe()
+                return
+        raise UsageError(f"{address} is no address of this stack")
 
     async def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """End all connections in order, after `seconds` by force; then close the drivers."""
@@ -209,10 +230,14 @@ class Stack:
         return usable
 
     async def _opened(
-        self, pump: Pump, connection_id: int, factory: Callable[[], asyncio.BaseProtocol]
+        self,
+        pump: Pump,
+        connection_id: int,
+        factory: Callable[[], asyncio.BaseProtocol],
+        settings: Settings,
     ) -> StackTransport:
         """Return the transport once the connection is open; give it up when canceled."""
-        opening = _Opening(factory, asyncio.get_running_loop())
+        opening = _Opening(factory, settings, asyncio.get_running_loop())
         self._openings[connection_id] = opening
         try:
             return await opening.opened
@@ -265,11 +290,18 @@ class Stack:
             case Accepted(connection_id, listener_id):
                 self._on_accepted(connection_id, listener_id)
             case Closed(connection_id, info):
+                self._on_happening(event)
                 self._on_ended(connection_id, info, None)
             case Lost(connection_id, reason, info):
+                self._on_happening(event)
                 self._on_ended(connection_id, info, loss_error(reason))
             case _:
-                pass  # subflows come and go; `info` tells
+                self._on_happening(event)
+
+    def _on_happening(self, event: Event) -> None:
+        transport = self._transports.get(event.connection_id)
+        if transport is not None:
+            transport.on_happening(event)
 
     def _on_established(self, connection_id: int) -> None:
         opening = self._openings.pop(connection_id, None)
@@ -279,7 +311,7 @@ class Stack:
             self._drop(connection_id)
             return
         try:
-            transport = self._attach(connection_id, opening.factory())
+            transport = self._attach(connection_id, opening.factory(), opening.settings)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             opening.opened.set_exception(error)
@@ -293,7 +325,7 @@ class Stack:
             return
         try:
             protocol = server.protocol_factory()
-            self._attach(connection_id, protocol, server)
+            self._attach(connection_id, protocol, server.settings, server)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             asyncio.get_running_loop().call_exception_handler(
@@ -310,13 +342,17 @@ class Stack:
         self._check_empty()
 
     def _attach(
-        self, connection_id: int, protocol: asyncio.BaseProtocol, server: Server | None = None
+        self,
+        connection_id: int,
+        protocol: asyncio.BaseProtocol,
+        settings: Settings,
+        server: Server | None = None,
     ) -> StackTransport:
         """Join a new connection and its protocol."""
         assert self._pump is not None
         loop = asyncio.get_running_loop()
         on_done = partial(self._on_done, server)
-        transport = StackTransport(loop, self._pump, connection_id, protocol, on_done)
+        transport = StackTransport(loop, self._pump, connection_id, protocol, on_done, settings)
         self._transports[connection_id] = transport
         if server is not None:
             server.attach()

@@ -13,12 +13,16 @@ import errno
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import fields, replace
 from typing import Any, Final
 
-from plait.addresses import IpAddress
+from plait.addresses import IpAddress, Path
+from plait.aio.happenings import KEPT, Happening, Happenings
 from plait.aio.pump import Pump
 from plait.errors import UsageError
-from plait.host.events import LossReason
+from plait.host.events import Event, LossReason
+from plait.host.intents import intent_settings
+from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
 from plait.units import Octets
 from plait.wire.segment import Buffer
@@ -59,9 +63,11 @@ class StackTransport(asyncio.Transport):
         connection_id: The host's name for the connection.
         protocol: Whom to tell; `connection_made` is the stack's to call.
         on_done: Called once with the transport, after `connection_lost`.
+        settings: What the connection was opened with.
 
     Attributes:
         live: Whether the host still knows the connection.
+        settings: What it is like now; `change` changes it.
     """
 
     def __init__(
@@ -71,6 +77,7 @@ class StackTransport(asyncio.Transport):
         connection_id: int,
         protocol: asyncio.BaseProtocol,
         on_done: Callable[[StackTransport], None],
+        settings: Settings,
     ) -> None:
         self._info = pump.host.info(connection_id, pump.now())
         super().__init__(_names(self._info))
@@ -80,6 +87,9 @@ class StackTransport(asyncio.Transport):
         self._host = pump.host
         self._on_done = on_done
         self.live = True
+        self.settings = settings
+        self._past: deque[Happening] = deque(maxlen=KEPT)
+        self._followers: list[Happenings] = []
         self._closing = False
         self._done = False  # connection_lost is on its way
         self._reading = True
@@ -103,6 +113,54 @@ class StackTransport(asyncio.Transport):
         if name == "plait":
             return self.info()
         return super().get_extra_info(name, default)
+
+    def happenings(self) -> Happenings:
+        """Return what happens to subflows, addresses and policies until the connection has ended.
+
+        The last 64 events so far come first.  `Readable` and `Writable` are not among them;
+        `Closed` or `Lost` comes last.
+        """
+        made = Happenings(self._past, ended=not self.live)
+        if self.live:
+            self._followers.append(made)
+        return made
+
+    def change(self, *, intent: str | None = None, **settings: Any) -> None:
+        """Change settings of the open connection, such as `scheduler="blest"`.
+
+        Args:
+            intent: Path manager, scheduler and congestion control that go together; `settings`
+                given beside it prevail.
+            settings: Fields of `Settings` that are in `plait.host.settings.LIVE`.
+
+        Raises:
+            UsageError: A setting cannot change any more, a value is impossible or its name
+                unknown, or the connection has ended.  Nothing has changed then.
+        """
+        unknown = settings.keys() - {field.name for field in fields(Settings) if field.init}
+        if unknown:
+            raise UsageError(f"no such setting: {', '.join(sorted(unknown))}")
+        base = self.settings if intent is None else intent_settings(intent, self.settings)
+        chosen = replace(base, **settings)
+        self._host.change(self._pump.now(), self.connection_id, chosen)
+        self.settings = chosen
+        self._pump.owe()
+
+    def set_backup(self, path: Path, *, backup: bool) -> None:
+        """Ask the peer to send on a subflow only if no other works, or again as on any (MP_PRIO).
+
+        Raises UsageError if no subflow on this path carries data.
+        """
+        self._host.set_backup(self._pump.now(), self.connection_id, path, backup=backup)
+        self._pump.owe()
+
+    def withdraw(self, address: IpAddress) -> None:
+        """Give up a local address, for this connection and without loss (REMOVE_ADDR).
+
+        Its subflows are drained and closed first.  Raises UsageError if no other would be left.
+        """
+        self._host.withdraw(self._pump.now(), self.connection_id, address)
+        self._pump.owe()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Change whom to tell."""
@@ -241,16 +299,29 @@ class StackTransport(asyncio.Transport):
         elif self._eof:
             self._finish_writing()
 
+    def on_happening(self, event: Event) -> None:
+        """Tell those who follow the connection."""
+        happening = Happening(self._pump.now(), event)
+        self._past.append(happening)
+        for follower in self._followers:
+            follower.add(happening)
+
     def on_lost(self, info: ConnectionInfo, error: OSError | None) -> None:
         """Tell the protocol that the connection has ended as `info` says, None meaning cleanly."""
         self.live = False
         self._info = info
+        self._end_happenings()
         if error is None and not self._ended and not self._closing:
             self._end_reading()
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
         self._schedule_lost(error)
+
+    def _end_happenings(self) -> None:
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            follower.end()
 
     def _read_once(self) -> bool:
         """Pass on one helping of data; return whether there was any."""
@@ -351,6 +422,8 @@ class StackTransport(asyncio.Transport):
             self._loop.call_soon(self._call_connection_lost, error)
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
+        if not self.live:
+            self._end_happenings()
         try:
             self._protocol.connection_lost(error)
         finally:

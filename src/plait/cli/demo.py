@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from io import BufferedRandom, BytesIO
 from typing import Final
 
@@ -17,6 +17,7 @@ import click
 from plait.cli.demo_transfer import Tally, Upload
 from plait.cli.demo_view import PathReading, View
 from plait.cli.demo_world import PORT, DemoPath, World, kernel_world, memory_world
+from plait.cli.options import PolicyOptions, policy_options
 from plait.cli.report import Watcher, describe_connection, show_amount
 from plait.cli.running import Command, run
 from plait.errors import UsageError
@@ -38,26 +39,37 @@ _SMOOTHING: Final = 0.5
 """Weight of the newest reading in a displayed rate."""
 
 
-@click.command("demo", cls=Command)
+_EXAMPLES: Final = """\b
+Examples:
+  plait demo
+  plait demo --in-process --intent redundant
+  plait demo --scheduler blest --cc lia --size 50
+"""
+
+
+@click.command("demo", cls=Command, epilog=_EXAMPLES)
 @click.option("--in-process", is_flag=True, help="Use two plait hosts, not TUN and the kernel.")
 @click.option(
     "--size", default=20, show_default=True, type=click.IntRange(1, 1000), help="Megabytes to move."
 )
+@policy_options
 @click.option("--sandboxed", is_flag=True, hidden=True)
-def command(in_process: bool, size: int, sandboxed: bool) -> int:
+def command(in_process: bool, size: int, policies: PolicyOptions, sandboxed: bool) -> int:
     """Move a file over two paths, cut one in the middle, and lose nothing.
 
     plait sends to the Linux kernel's Multipath TCP, in a network namespace made for the purpose;
     where that is impossible, to a second plait host.  Takes under 30 seconds, needs no privileges
     where user namespaces are allowed, and leaves nothing behind.
     """
+    settings = policies.settings()
     if not in_process and not sandboxed and os.geteuid() != 0:
         sys.stdout.flush()
+        given = [f"--{name}={value}" for name, value in asdict(policies).items() if value]
+        again = ["plait.cli.sandbox", "demo", "--sandboxed", f"--size={size}", *given]
         os.execv(  # noqa: S606 - this same program, with root's rights over its own namespace
-            sys.executable,
-            [sys.executable, "-m", "plait.cli.sandbox", "demo", "--sandboxed", f"--size={size}"],
+            sys.executable, [sys.executable, "-m", *again]
         )
-    return run(_demo(size * _MEGABYTE, in_process=in_process))
+    return run(_demo(size * _MEGABYTE, settings, in_process=in_process))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,33 +87,34 @@ class Outcome:
     """The connection and its subflows just before the end."""
 
 
-async def _demo(size: int, *, in_process: bool) -> int:
+async def _demo(size: int, settings: Settings, *, in_process: bool) -> int:
     """Run in the best world there is and return the exit status."""
     with View() as view:
         if in_process:
             async with memory_world() as world:
-                return await _show(world, view, size)
+                return await _show(world, view, size, settings)
         try:
             async with kernel_world() as world:
-                return await _show(world, view, size)
+                return await _show(world, view, size, settings)
         except UsageError as error:
             view.line(f"Without the kernel's Multipath TCP: {error}.")
             view.line("The same between two plait hosts in this process:")
         async with memory_world() as world:
-            return await _show(world, view, size)
+            return await _show(world, view, size, settings)
 
 
-async def _show(world: World, view: View, size: int) -> int:
+async def _show(world: World, view: View, size: int, settings: Settings) -> int:
     """Each path alone, then both with a cut, then the summary."""
     view.line(world.title)
     for path in world.paths:
         plan = path.plan
         view.line(f"  {plan.name:<5} {plan.megabits} Mbit/s, {plan.delay_ms} ms each way")
-    alone = [await _alone(world, view, path, size // 2) for path in world.paths]
+    single = replace(settings, mptcp=False)
+    alone = [await _alone(world, view, path, size // 2, single) for path in world.paths]
     with tempfile.TemporaryFile(prefix="plait-demo-") as file:
         view.line(f"A file of {show_amount(size)} over both, {_cut_name(world)} is cut:")
         file.write(os.urandom(size))
-        both = await _transfer(world, view, file, size, cut=world.paths[0])
+        both = await _transfer(world, view, file, size, settings, cut=world.paths[0])
     view.line()
     for path, outcome in zip(world.paths, alone, strict=True):
         view.line(f"  {path.plan.name + ' alone':<12} {outcome.goodput:5.1f} Mbit/s")
@@ -115,11 +128,13 @@ async def _show(world: World, view: View, size: int) -> int:
     return 0 if both.intact and all(outcome.intact for outcome in alone) else 1
 
 
-async def _alone(world: World, view: View, path: DemoPath, most: int) -> Outcome:
+async def _alone(
+    world: World, view: View, path: DemoPath, most: int, settings: Settings
+) -> Outcome:
     """Measure plain TCP on one path."""
     octets = min(path.plan.megabits * 125_000 * _ALONE_SECONDS, most)
     view.line(f"TCP over {path.plan.name} alone:")
-    return await _transfer(world, view, BytesIO(bytes(octets)), octets, alone=path)
+    return await _transfer(world, view, BytesIO(bytes(octets)), octets, settings, first=path)
 
 
 async def _transfer(
@@ -127,29 +142,30 @@ async def _transfer(
     view: View,
     file: BytesIO | BufferedRandom,
     octets: int,
+    settings: Settings,
     *,
-    alone: DemoPath | None = None,
+    first: DemoPath | None = None,
     cut: DemoPath | None = None,
 ) -> Outcome:
     """Send a file and check what came back.
 
     Args:
-        alone: Use plain TCP on this path.
+        first: Where to connect; None is the first of all paths.
         cut: Cut this path on the way.
     """
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").digest()
     file.seek(0)
-    first = alone or world.paths[0]
+    plan = (first or world.paths[0]).plan
     world.receivers.clear()
     loop = asyncio.get_running_loop()
     began = loop.time()
     transport, upload = await world.stack.create_connection(
         lambda: Upload(file),
-        first.plan.remote,
+        plan.remote,
         PORT,
-        local=first.plan.local,
-        settings=Settings(mptcp=alone is None),
+        local=plan.local,
+        settings=settings,
     )
     watch = _Watch(world, view, octets, began)
     watcher = Watcher(world.stack)

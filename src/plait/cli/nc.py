@@ -11,7 +11,7 @@ import click
 
 from plait.cli.backend import Server, open_network
 from plait.cli.options import NetworkOptions, network_options
-from plait.cli.report import Watcher, write_json
+from plait.cli.report import Watcher, verbose_option, write_json
 from plait.cli.running import Command, run
 from plait.cli.stdio import Input, Output
 from plait.errors import UsageError
@@ -221,9 +221,15 @@ class NcProtocol(asyncio.Protocol):
 @click.option("-l", "--listen", is_flag=True, help="Accept one connection on PORT.")
 @click.option("-k", "--keep", is_flag=True, help="With -l: accept one after the other.")
 @click.option("--bind", metavar="ADDR", help="Listen on this address only, or connect from it.")
+@verbose_option
 @network_options
 def command(
-    target: tuple[str, ...], listen: bool, keep: bool, bind: str | None, network: NetworkOptions
+    target: tuple[str, ...],
+    listen: bool,
+    keep: bool,
+    bind: str | None,
+    verbose: bool,
+    network: NetworkOptions,
 ) -> int:
     """Carry standard input to a peer and the peer to standard output.
 
@@ -233,15 +239,21 @@ def command(
     host, port = _target(target, listen=listen)
     if keep and not listen:
         raise UsageError("-k goes with -l only")
-    return run(_nc(host, port, bind, network, keep=keep))
+    return run(_nc(host, port, bind, network, keep=keep, verbose=verbose))
 
 
 async def _nc(
-    host: str | None, port: int, bind: str | None, options: NetworkOptions, *, keep: bool
+    host: str | None,
+    port: int,
+    bind: str | None,
+    options: NetworkOptions,
+    *,
+    keep: bool,
+    verbose: bool,
 ) -> int:
     """Connect, or listen if there is no host, and relay until the end."""
     async with open_network(options, "plait nc") as network:
-        watcher = Watcher(network)
+        watcher = Watcher(network, verbose=verbose)
         try:
             relay = Relay(watcher)
             if host is None:
@@ -253,7 +265,8 @@ async def _nc(
             await relay.output.drain()
         finally:
             if options.json is not None:
-                write_json(options.json, watcher.update(), network.counters.snapshot())
+                info, counters = watcher.update(), network.counters.snapshot()
+                write_json(options.json, info, counters, watcher.events)
     return 0
 
 

@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from plait.errors import UsageError
-from plait.host.intents import INTENTS
+from plait.host.intents import INTENTS, intent_settings
+from plait.host.settings import Settings
 from plait.mptcp.settings import MPTCP_VERSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkOptions:
-    """Which back end to use, and how it is set up; None leaves a choice to the back end."""
+class PolicyOptions:
+    """Which policies the stack follows; None leaves a choice to it."""
 
-    via: str = "stack"
-    """`stack` or `kernel`."""
-
-    tun: tuple[str, ...] = ()
     pm: str | None = None
     scheduler: str | None = None
     cc: str | None = None
     intent: str | None = None
     """A combination of these three; each can still be given apart."""
 
+    def chosen(self) -> dict[str, str]:
+        """Return what was given, under the names that scenarios have for it."""
+        values = {
+            "intent": self.intent,
+            "path_manager": self.pm,
+            "scheduler": self.scheduler,
+            "congestion": self.cc,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    def settings(self) -> Settings:
+        """Return the settings of the stack.  Raises UsageError for unknown names."""
+        values: dict[str, Any] = self.chosen()
+        intent = values.pop("intent", None)
+        base = Settings() if intent is None else intent_settings(intent)
+        return replace(base, **values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions(PolicyOptions):
+    """Which back end to use, and how it is set up; None leaves a choice to the back end."""
+
+    via: str = "stack"
+    """`stack` or `kernel`."""
+
+    tun: tuple[str, ...] = ()
     mptcp: str = "v1"
     """`v1`, `v0`, `both` or `off`."""
 
@@ -68,6 +91,22 @@ class NetworkOptions:
                 raise UsageError(f"{option} goes with --via stack only: {instead}")
 
 
+_POLICIES: Final = (
+    click.option(
+        "--pm",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="Path manager of the stack; `plait plugins` lists what there is.",
+    ),
+    click.option("--scheduler", metavar="NAME[:KEY=VALUE,...]", help="Scheduler of the stack."),
+    click.option("--cc", metavar="NAME[:KEY=VALUE,...]", help="Congestion control."),
+    click.option(
+        "--intent",
+        metavar="NAME",
+        help="Path manager, scheduler and congestion control that go together: "
+        f"{', '.join(INTENTS)}.",
+    ),
+)
+
 _OPTIONS: Final = (
     click.option(
         "--via",
@@ -84,19 +123,7 @@ _OPTIONS: Final = (
         "Creates the TUN device NAME, gives the kernel's side B/LEN and the stack the "
         "addresses A. Repeat it for more paths.",
     ),
-    click.option(
-        "--pm",
-        metavar="NAME[:KEY=VALUE,...]",
-        help="Path manager of the stack; `plait plugins` lists what there is.",
-    ),
-    click.option("--scheduler", metavar="NAME[:KEY=VALUE,...]", help="Scheduler of the stack."),
-    click.option("--cc", metavar="NAME[:KEY=VALUE,...]", help="Congestion control."),
-    click.option(
-        "--intent",
-        metavar="NAME",
-        help="Path manager, scheduler and congestion control that go together: "
-        f"{', '.join(INTENTS)}.",
-    ),
+    *_POLICIES,
     click.option(
         "--mptcp",
         type=click.Choice([*MPTCP_VERSIONS, "off"]),
@@ -123,15 +150,30 @@ _OPTIONS: Final = (
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command, which gets them as its argument `network`."""
-    names = [field.name for field in fields(NetworkOptions)]
+    return _gathered(command, "network", NetworkOptions, _OPTIONS)
+
+
+def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of policies alone, which the command gets as its argument `policies`."""
+    return _gathered(command, "policies", PolicyOptions, _POLICIES)
+
+
+def _gathered(
+    command: Callable[..., Any],
+    argument: str,
+    kind: type[PolicyOptions],
+    options: Sequence[Callable[..., Any]],
+) -> Callable[..., Any]:
+    """Return a command that takes options as one record."""
+    names = [field.name for field in fields(kind)]
 
     @functools.wraps(command)
     def gathered(**arguments: Any) -> Any:
         chosen = {name: arguments.pop(name) for name in names}
-        return command(network=NetworkOptions(**chosen), **arguments)
+        return command(**{argument: kind(**chosen)}, **arguments)
 
     decorated: Callable[..., Any] = gathered
-    for option in reversed(_OPTIONS):
+    for option in reversed(options):
         decorated = option(decorated)
     return decorated
 

@@ -10,7 +10,14 @@ import click
 from plait.cli.backend import Network, open_network
 from plait.cli.options import NetworkOptions, network_options
 from plait.cli.perf_protocol import ClientProtocol, PerfProtocol, Request, ServerProtocol
-from plait.cli.report import Watcher, describe_connection, show_amount, show_rate, write_json
+from plait.cli.report import (
+    Watcher,
+    describe_connection,
+    show_amount,
+    show_rate,
+    verbose_option,
+    write_json,
+)
 from plait.cli.running import Command, run
 from plait.errors import UsageError
 
@@ -44,10 +51,11 @@ def command() -> None:
 @click.argument("port", type=click.IntRange(1, 65535))
 @click.option("-1", "--one", is_flag=True, help="Serve one connection and exit.")
 @click.option("--bind", metavar="ADDR", help="Listen on this address only.")
+@verbose_option
 @network_options
-def server(port: int, one: bool, bind: str | None, network: NetworkOptions) -> int:
+def server(port: int, one: bool, bind: str | None, verbose: bool, network: NetworkOptions) -> int:
     """Serve clients of plait perf until stopped."""
-    return run(_serve(port, bind, network, one=one))
+    return run(_serve(port, bind, network, one=one, verbose=verbose))
 
 
 @command.command("client", cls=Command, epilog=_CLIENT_EXAMPLES)
@@ -57,6 +65,7 @@ def server(port: int, one: bool, bind: str | None, network: NetworkOptions) -> i
 @click.option("--bytes", "octets", type=click.IntRange(0), help="How much to send.")
 @click.option("--reverse", is_flag=True, help="The server sends.")
 @click.option("--bind", metavar="ADDR", help="Connect from this address.")
+@verbose_option
 @network_options
 def client(
     host: str,
@@ -65,6 +74,7 @@ def client(
     octets: int | None,
     reverse: bool,
     bind: str | None,
+    verbose: bool,
     network: NetworkOptions,
 ) -> int:
     """Measure a connection to a plait perf server, for 10 seconds if nothing else is said."""
@@ -72,7 +82,7 @@ def client(
         raise UsageError("--seconds and --bytes exclude each other: choose one")
     milliseconds = None if octets is not None else round((seconds or _SECONDS) * 1000)
     request = Request(reverse=reverse, octets=octets, milliseconds=milliseconds)
-    return run(_measure(host, port, bind, request, network))
+    return run(_measure(host, port, bind, request, network, verbose=verbose))
 
 
 class Reporter:
@@ -111,12 +121,18 @@ class Reporter:
 
 
 async def _measure(
-    host: str, port: int, bind: str | None, request: Request, options: NetworkOptions
+    host: str,
+    port: int,
+    bind: str | None,
+    request: Request,
+    options: NetworkOptions,
+    *,
+    verbose: bool,
 ) -> int:
     """Run one client."""
     reporter = Reporter(options)
     async with open_network(options, "plait perf client") as network:
-        watcher = Watcher(network)
+        watcher = Watcher(network, verbose=verbose)
         try:
             _, protocol = await network.create_connection(
                 lambda: ClientProtocol(request, watcher.update), host, port, local=bind
@@ -133,7 +149,8 @@ async def _measure(
             reporter.summary(protocol.confirmed or 0, loop.time() - began, watcher)
         finally:
             if options.json is not None:
-                write_json(options.json, watcher.update(), network.counters.snapshot())
+                info, counters = watcher.update(), network.counters.snapshot()
+                write_json(options.json, info, counters, watcher.events)
     return 0
 
 
@@ -147,8 +164,8 @@ def _limit(request: Request) -> float | None:
 class PerfServer:
     """Serves connections side by side; the report is about the newest."""
 
-    def __init__(self, network: Network, reporter: Reporter, *, one: bool) -> None:
-        self.watcher = Watcher(network)
+    def __init__(self, network: Network, reporter: Reporter, *, one: bool, verbose: bool) -> None:
+        self.watcher = Watcher(network, verbose=verbose)
         self.finished = asyncio.Event()
         self._network = network
         self._reporter = reporter
@@ -187,18 +204,21 @@ class PerfServer:
             self.finished.set()
 
 
-async def _serve(port: int, bind: str | None, options: NetworkOptions, *, one: bool) -> int:
+async def _serve(
+    port: int, bind: str | None, options: NetworkOptions, *, one: bool, verbose: bool
+) -> int:
     """Run a server."""
     reporter = Reporter(options)
     async with open_network(options, "plait perf server") as network:
-        serving = PerfServer(network, reporter, one=one)
+        serving = PerfServer(network, reporter, one=one, verbose=verbose)
         try:
             listener = await network.create_server(serving.make_protocol, bind, port)
             reporter.line(f"listening on port {listener.port}")
             await serving.finished.wait()
         finally:
             if options.json is not None:
-                write_json(options.json, serving.watcher.update(), network.counters.snapshot())
+                info, counters = serving.watcher.update(), network.counters.snapshot()
+                write_json(options.json, info, counters, serving.watcher.events)
     return 0
 
 

@@ -5,18 +5,30 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
+from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from plait.addresses import Path, show_endpoint
+from plait.aio.happenings import Happenings
+from plait.aio.transport import StackTransport
 from plait.cli.backend import Network
+from plait.cli.chronicle import Chronicle
 from plait.errors import UsageError
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.units import MILLISECOND, Octets
 
-_ENDED = "CLOSED"
+_ENDED: Final = "CLOSED"
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Say on standard error what becomes of subflows, addresses and policies of the stack.",
+)
 
 
 class Watcher:
@@ -24,10 +36,17 @@ class Watcher:
 
     A back end forgets a subflow when it ends and the connection when it closes; a report wants
     them all.
+
+    Args:
+        network: The back end.
+        verbose: Print on standard error what happens.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, verbose: bool = False) -> None:
         self._network = network
+        self._verbose = verbose
+        self._chronicle = Chronicle(time.monotonic_ns())
+        self._happenings: Happenings | None = None
         self._transport: asyncio.BaseTransport | None = None
         self._last: ConnectionInfo | None = None
         self._subflows: dict[Path, SubflowInfo] = {}
@@ -37,10 +56,18 @@ class Watcher:
         self._transport = transport
         self._last = None
         self._subflows = {}
+        self._chronicle = Chronicle(time.monotonic_ns())
+        self._happenings = transport.happenings() if isinstance(transport, StackTransport) else None
         self.update()
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """What happened to the connection, as JSON objects; the kernel tells nothing."""
+        return self._chronicle.objects
 
     def update(self) -> ConnectionInfo | None:
         """Look again, and return the connection with every subflow it ever had."""
+        self._follow()
         if self._transport is not None:
             try:
                 self._merge(self._network.info(self._transport))
@@ -63,6 +90,13 @@ class Watcher:
         """Return how many subflows carried data when last looked at."""
         return sum(subflow.tcp.state != _ENDED for subflow in self._subflows.values())
 
+    def _follow(self) -> None:
+        """Note what happened since the last look."""
+        for happening in [] if self._happenings is None else self._happenings.take():
+            line = self._chronicle.add(happening)
+            if self._verbose:
+                click.echo(line, err=True)
+
     def _merge(self, info: ConnectionInfo) -> None:
         """Take over a snapshot; subflows it no longer has stay, as closed ones."""
         if self._last is not None and self._last.is_mptcp and not info.subflows:
@@ -81,7 +115,9 @@ class Watcher:
         self._subflows.update(present)
 
 
-def connection_object(info: ConnectionInfo | None, counters: dict[str, int]) -> dict[str, Any]:
+def connection_object(
+    info: ConnectionInfo | None, counters: dict[str, int], events: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
     """Return the JSON object of a connection; `info` is None if there was none."""
     if info is None:
         info = ConnectionInfo(
@@ -97,13 +133,19 @@ def connection_object(info: ConnectionInfo | None, counters: dict[str, int]) -> 
     return {field.name: getattr(info, field.name) for field in dataclasses.fields(info)} | {
         "token": None if info.token is None else f"{info.token:08x}",
         "subflows": [_subflow_object(subflow) for subflow in info.subflows],
+        "events": list(events),
         "counters": counters,
     }
 
 
-def write_json(path: str, info: ConnectionInfo | None, counters: dict[str, int]) -> None:
+def write_json(
+    path: str,
+    info: ConnectionInfo | None,
+    counters: dict[str, int],
+    events: Sequence[dict[str, Any]] = (),
+) -> None:
     """Write the object of a connection to a file, or to standard output if `path` is `-`."""
-    text = json.dumps(connection_object(info, counters), indent=2)
+    text = json.dumps(connection_object(info, counters, events), indent=2)
     if path == "-":
         click.echo(text)
     else:

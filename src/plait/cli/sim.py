@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, Final
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.table import Table
 
+from plait.cli.options import PolicyOptions, policy_options
 from plait.cli.report import show_amount
 from plait.cli.running import Command
 from plait.errors import UsageError
@@ -31,6 +33,7 @@ _EXAMPLES: Final = """\b
 Examples:
   plait sim examples/sim/wifi_lte_handover.toml
   plait sim examples/sim/two_adsl.toml --runs 5 --set flows.file.settings.scheduler=default
+  plait sim examples/sim/wifi_lte_handover.toml --intent handover --cc bbr
   plait sim examples/sim/satellite_lte.toml --plot satellite.html --pcap captures
 """
 
@@ -44,6 +47,7 @@ Examples:
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change a key of the file."
 )
+@policy_options
 @click.option(
     "--json",
     "json_path",
@@ -68,18 +72,20 @@ def command(
     seed: int | None,
     runs: int,
     changes: tuple[str, ...],
+    policies: PolicyOptions,
     json_path: str | None,
     pcap: Path | None,
     plot_path: Path | None,
 ) -> int:
     """Simulate the scenario in FILE with the real stack in virtual time.
 
-    The same file and seed give the same results and the same captures, octet for octet.
+    The same file and seed give the same results and the same captures, octet for octet.  Policies
+    are those of all hosts and flows for which the file names no others.
     """
     if plot_path is not None:
         plot.check(plot_path)
         changes = (*changes, f"series={list(SERIES)}")
-    scenario = load(file, changes)
+    scenario = _with_policies(load(file, changes), policies)
     first = scenario.seed if seed is None else seed
     results = []
     for number in range(runs):
@@ -93,6 +99,17 @@ def command(
         width = None if sys.stdout.isatty() else _WIDTH
         _show(Console(highlight=False, width=width), results)
     return 0
+
+
+def _with_policies(scenario: Scenario, policies: PolicyOptions) -> Scenario:
+    """Give hosts the policies, unless they have their own.  Raises UsageError for unknown names."""
+    policies.settings()
+    chosen = policies.chosen()
+    hosts = {
+        name: host if "intent" in host.settings else replace(host, settings=chosen | host.settings)
+        for name, host in scenario.hosts.items()
+    }
+    return replace(scenario, hosts=hosts)
 
 
 def _run(file: Path, scenario: Scenario, seed: int, pcap: Path | None) -> dict[str, Any]:
@@ -139,7 +156,7 @@ def _show(console: Console, results: list[dict[str, Any]]) -> None:
 
 def _flows(results: list[dict[str, Any]]) -> Table:
     """Return every flow and its subflows."""
-    table = Table("flow", "Mbit/s", "delivered", "done after", "answers (ms)", box=None)
+    table = Table("flow", "Mbit/s", "delivered", "done after", "answers, delays (ms)", box=None)
     _align(table)
     for name, flow in results[0]["flows"].items():
         rates = [result["flows"][name]["goodput"] for result in results]
@@ -209,7 +226,7 @@ def _took(flow: dict[str, Any]) -> str:
 
 
 def _answers(flow: dict[str, Any]) -> str:
-    answers = flow.get("answers")
+    answers = flow.get("answers", flow.get("delays"))
     if answers is None:
         return ""
     return f"{answers['count']}: median {answers['median_ms']:.1f}, p95 {answers['p95_ms']:.1f}"

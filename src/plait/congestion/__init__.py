@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from plait.congestion.auto import Auto
 from plait.congestion.balia import Balia
 from plait.congestion.base import AckSample, CongestionController, LossSample, RateSample
 from plait.congestion.bbr import Bbr
@@ -20,6 +21,7 @@ controllers: Final[Registry[CongestionController]] = Registry(
     "congestion control",
     "plait.congestion",
     {
+        Auto.name: Auto,
         Balia.name: Balia,
         Bbr.name: Bbr,
         FullyCoupled.name: FullyCoupled,
@@ -34,6 +36,7 @@ controllers: Final[Registry[CongestionController]] = Registry(
 
 __all__ = [
     "AckSample",
+    "Auto",
     "Balia",
     "Bbr",
     "CongestionController",

@@ -39,10 +39,15 @@ class Lia(Coupled):
     def _settle(self) -> None:
         """Compute alpha for all, as one of the windows changed by a segment (RFC 6356, 4.1)."""
         members = self.members()
-        total = sum(one.window() for one in members)
-        rates = [one.rate() for one in members]
-        best = max(rate / float(one.srtt) for rate, one in zip(rates, members, strict=True))
-        alpha = float(total) * best / sum(rates) ** 2
+        alpha = aggressiveness(members)
         for one in members:
             if isinstance(one, Lia):
                 one.alpha = alpha
+
+
+def aggressiveness(members: list[Coupled]) -> float:
+    """Return alpha for subflows that are coupled (RFC 6356, equation 2)."""
+    total = sum(one.window() for one in members)
+    rates = [one.rate() for one in members]
+    best = max(rate / float(one.srtt) for rate, one in zip(rates, members, strict=True))
+    return float(total) * best / sum(rates) ** 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from plait.congestion.base import AckSample
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
 
@@ -29,9 +30,13 @@ class Olia(Coupled):
         """Return the larger of both counts by the square of the round-trip time."""
         return float(max(self.between, self.since)) / float(self.srtt) ** 2
 
+    def on_ack(self, sample: AckSample) -> None:
+        """Count what was acknowledged, in slow start and of unused windows too."""
+        self.since += sample.acked
+        super().on_ack(sample)
+
     def growth(self, acked: Octets) -> float:
         """Return the increase of the draft's section 3."""
-        self.since += acked
         members = [one for one in self.members() if isinstance(one, Olia)]
         rates = sum(one.rate() for one in members)
         shared = self.rate() / float(self.srtt) / rates**2
@@ -39,9 +44,9 @@ class Olia(Coupled):
 
     def _alpha(self, members: list[Olia]) -> float:
         """Return what moves windows from the largest to the best paths."""
-        most = max(one.cwnd // one.mss for one in members)
+        most = max(one.window() // one.mss for one in members)
         best = max(one.quality() for one in members)
-        largest = [one for one in members if one.cwnd // one.mss == most]
+        largest = [one for one in members if one.window() // one.mss == most]
         collected = [one for one in members if one.quality() == best and one not in largest]
         if not collected:
             return 0.0

@@ -352,6 +352,8 @@ class Connection:
             self.joined = self.joined or not subflow.first
             self.changed.append((subflow, Change.UP))
             self.lonely_until = NEVER
+            if self.settings.path_probe:
+                self.troubles.watch_at = 0  # at once
             if self.addresses.withdrawn:
                 removal.tell(self)
             if self.state is State.TIME_WAIT:

@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING
 
 from plait.congestion.base import MAX_SEGMENT
 from plait.errors import PlaitError
-from plait.mptcp import failover, handshake, reinjection
-from plait.mptcp.state import Mode
+from plait.mptcp import failover, reinjection, runs, unblocking, watching
 from plait.scheduling.base import Grant, SubflowView
-from plait.tcp.run import Run
-from plait.wire.checksum import dss_checksum
-from plait.wire.mptcp.dss import DSN_8, MAPPING, NO_CHECKSUM, Dss
-from plait.wire.seq import wrap32, wrap64
+from plait.tcp.receiver import NEVER
 
 if TYPE_CHECKING:
-    from plait.buffers import Pieces
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos, Octets
@@ -39,7 +34,9 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         rooms = [_room(connection, now, subflow, start, stop) for subflow in carriers]
         if not any(rooms):
             break  # no scheduler could grant anything
-        views = [_view(subflow, room) for subflow, room in zip(carriers, rooms, strict=True)]
+        views = [
+            _view(connection, subflow, room) for subflow, room in zip(carriers, rooms, strict=True)
+        ]
         scheduler = connection.scheduler
         if scheduler.fenced:
             grants = _ask(connection, now, start, stop, views)
@@ -48,8 +45,14 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if not grants:
             break
         for grant in grants:
-            _queue(connection, grant)
+            runs.queue(connection, grant)
             sender.on_granted(grant.start, grant.stop)
+    _conclude(connection, now, carriers)
+
+
+def _conclude(connection: Connection, now: Nanos, carriers: list[Subflow]) -> None:
+    """Tell the subflows whether more waits, and see to the timers."""
+    sender = connection.sender
     more = sender.buffer.stop > sender.snd_nxt or sender.reinject.total > 0
     waiting = more
     for subflow in carriers:
@@ -59,6 +62,11 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         subflow.tcp.waiting = waiting
         subflow.tcp.persist.overriding = False
     reinjection.arm(connection, now)
+    if len(carriers) > 1:
+        if sender.edge < sender.buffer.stop:
+            unblocking.on_full_window(connection, now, carriers)
+        if connection.troubles.watch_at == NEVER:
+            watching.arm(connection, now)
 
 
 def _ask(
@@ -78,7 +86,7 @@ def _ask(
         if not all(rooms.values()) or any(_is_busy(subflow) for subflow in connection.subflows):
             return []
         failover.scheduler(connection, "it waits although nothing is in flight")
-    views = [_view(connection.subflow_at(index), room) for index, room in rooms.items()]
+    views = [_view(connection, connection.subflow_at(index), room) for index, room in rooms.items()]
     return connection.scheduler.schedule(now, start, stop, edge, views)
 
 
@@ -106,7 +114,7 @@ def _check(
 
 
 def _longest(connection: Connection, index: int) -> Octets:
-    return _burst(connection.subflow_at(index).tcp.sender.mss)
+    return runs.longest(connection.subflow_at(index).tcp.sender.mss)
 
 
 def _is_busy(subflow: Subflow) -> bool:
@@ -130,7 +138,7 @@ def _room(
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
         room = min(room, want)
-        least = _least(subflow) if in_flight else _worthwhile(subflow)
+        least = _least(connection, subflow) if in_flight else _worthwhile(subflow)
         return _whole(room, mss) if room >= least else 0
     if not connection.settings.nodelay and not connection.sender.fin_queued:
         return room if _nagle(subflow) else want - want % mss
@@ -142,7 +150,17 @@ def _whole(room: Octets, mss: Octets) -> Octets:
     return room - room % mss if room > mss else room
 
 
-def _least(subflow: Subflow) -> Octets:
+def _burst(connection: Connection, mss: Octets) -> Octets:
+    """Return the most that one mapping takes, in whole segments: a quarter of a small window.
+
+    With checksums it is acknowledged as a whole, so that the window has to hold several.
+    """
+    longest = runs.longest(mss)
+    window = connection.sender.edge - connection.sender.snd_una
+    return longest if window >= 4 * longest else max(window // (4 * mss), 1) * mss
+
+
+def _least(connection: Connection, subflow: Subflow) -> Octets:
     """Return the least window that is used while ACKs are to come.
 
     They make more of it, unless recovery needs each to let a segment go (RFC 3042, RFC 9937).
@@ -152,7 +170,7 @@ def _least(subflow: Subflow) -> Octets:
         return _worthwhile(subflow)
     if not sender.recovery.quiet:
         return sender.mss
-    burst = _burst(sender.mss) if sender.pacer is None else sender.pacer.quantum()
+    burst = _burst(connection, sender.mss) if sender.pacer is None else sender.pacer.quantum()
     return max(sender.mss, min(burst, sender.controller.cwnd // 4))
 
 
@@ -175,66 +193,18 @@ def _nagle(subflow: Subflow) -> bool:
     return sender.small_stop <= max(sender.snd_una, 1)
 
 
-def _burst(mss: Octets) -> Octets:
-    """Return the payload of the largest super-segment, in whole segments."""
-    return max(MAX_SEGMENT // mss, 1) * mss
-
-
-def _view(subflow: Subflow, room: Octets) -> SubflowView:
+def _view(connection: Connection, subflow: Subflow, room: Octets) -> SubflowView:
     """Return what the scheduler may know."""
     sender = subflow.tcp.sender
     return SubflowView(
         subflow.index,
         room,
-        _burst(sender.mss),
+        _burst(connection, sender.mss),
         sender.mss,
         sender.controller.cwnd,
         sender.in_flight(),
         sender.rtt.srtt,
         sender.rtt.rttvar,
         subflow.backup,
-        subflow.stale,
+        subflow.stale or sender.recovery.timed_out,
     )
-
-
-def _queue(connection: Connection, grant: Grant) -> None:
-    """Make a run of a grant: one mapping, one super-segment."""
-    subflow = connection.subflow_at(grant.index)
-    sender = subflow.tcp.sender
-    start, stop = grant.start, grant.stop
-    pieces = connection.sender.buffer.pieces(start, stop)
-    ssn = sender.stop
-    run = Run(ssn, ssn + stop - start, pieces, None, (), start)
-    if connection.mode is Mode.MPTCP:
-        _map(connection, subflow, run, pieces)
-    elif connection.infinite_due:
-        connection.infinite_due = False
-        run.dss = infinite(connection, start, ssn - subflow.early_sent)
-    sender.queue(run)
-
-
-def infinite(connection: Connection, dsn: Octets, ssn: Octets) -> Dss:
-    """Return the last mapping of a connection: all that follows is plain TCP (RFC 8684, 3.7)."""
-    connection.counters.infinite_map_tx += 1
-    checksum = 0 if connection.checksum else NO_CHECKSUM
-    number = wrap64(dsn, connection.keys.local_idsn)
-    return Dss(MAPPING | DSN_8, 0, number, wrap32(ssn, 0), 0, checksum)
-
-
-def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> None:
-    """Give a run its mapping: a DSS, or MP_CAPABLE on the first data (RFC 8684, 3.1)."""
-    length = run.stop - run.start
-    dsn = wrap64(run.dsn, connection.keys.local_idsn)
-    ssn = wrap32(run.start - subflow.early_sent, 0)
-    checksum = NO_CHECKSUM
-    if connection.checksum:
-        checksum = dss_checksum(dsn, ssn, length, pieces)
-    if ssn == 1 and not connection.confirmed and _repeats_keys(connection, subflow):
-        run.options = (handshake.map_first_data(connection, length, checksum),)
-    else:
-        run.dss = connection.widths.mapping(0, dsn, ssn, length, checksum)
-
-
-def _repeats_keys(connection: Connection, subflow: Subflow) -> bool:
-    """Return whether our first data on this subflow carries the keys."""
-    return connection.initiator and subflow.first and connection.version.keys_on_data

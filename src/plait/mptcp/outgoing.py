@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.mptcp import advertising, closing, granting, handshake, joining, reinjection
+from plait.mptcp import advertising, closing, granting, handshake, joining, reinjection, runs
 from plait.mptcp.state import Mode, Phase
 from plait.tcp import segments
 from plait.wire.checksum import dss_checksum
@@ -137,7 +137,7 @@ def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> Non
     if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
         stop = connection.sender.buffer.stop  # no data was left to carry it
         at = subflow.tcp.sender.stop - subflow.early_sent
-        segment.dss = granting.infinite(connection, stop, at)
+        segment.dss = runs.infinite(connection, stop, at)
     known = bool(connection.keys.remote)  # not yet by a challenge ACK before the third one
     if connection.mode is Mode.TCP or segment.flags & (SYN | RST) or not known:
         return

@@ -35,10 +35,16 @@ def on_timeout(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         return
     backoff = subflow.tcp.sender.backoff
     if backoff == 1:
-        connection.counters.subflow_stale += 1
-        reinject_from(connection, subflow)
+        give_up_on(connection, subflow)
     if 0 < connection.settings.bad_path_timeouts <= backoff and subflow.phase is Phase.ACTIVE:
         fallback.reset(connection, now, subflow, _grievance(connection, subflow))
+
+
+def give_up_on(connection: Connection, subflow: Subflow) -> None:
+    """A subflow is stale: its data goes to others, until it answers."""
+    if not subflow.doubted:
+        connection.counters.subflow_stale += 1
+    reinject_from(connection, subflow)
 
 
 def _grievance(connection: Connection, subflow: Subflow) -> int:

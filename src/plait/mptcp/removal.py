@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.mptcp import advertising, closing, fallback, priorities
+from plait.mptcp.inquiry import Inquiry
 from plait.mptcp.state import AddressChange, Phase
 from plait.mptcp.tasks import Task
 from plait.pathing.base import Question
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos
 
-PROBES: Final = 3
-"""Keep-alives before a path whose address was removed counts as dead."""
-
 PATIENCE: Final = 6
 """Round trips, roughly, that the peer has to stop sending on a subflow that is left."""
 
@@ -35,29 +33,14 @@ MAX_IDS: Final = 8
 """Ids of one REMOVE_ADDR, which fit beside timestamps and a Data ACK."""
 
 
-class Inquiry(Task):
+class Doubt(Inquiry):
     """Whether a path still works although the peer removed its address."""
 
-    __slots__ = ("asked_at",)
+    __slots__ = ()
 
-    def __init__(self, subflow: Subflow, now: Nanos) -> None:
-        Task.__init__(self, subflow, now)
-        self.asked_at = now
-
-    def on_time(self, connection: Connection, now: Nanos) -> None:
-        """Keep the subflow if anything came, ask again, or reset it."""
-        tcp = self.subflow.tcp
-        if tcp.keepalive.heard_at > self.asked_at:
-            self.at = NEVER
-        elif self.tries < PROBES:
-            tcp.probe_due = True
-            connection.counters.tcp_keep_alive += 1
-            self.at = now + tcp.sender.rtt.backed_off(self.tries)
-            self.tries += 1
-        else:
-            self.at = NEVER
-            connection.counters.rm_subflow += 1
-            fallback.reset(connection, now, self.subflow, UNSPECIFIED)
+    def on_silence(self, connection: Connection) -> None:
+        """It does not: the peer was right."""
+        connection.counters.rm_subflow += 1
 
 
 class Departure(Task):
@@ -118,11 +101,7 @@ def _doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     if subflow.phase is Phase.OPENING:
         closing.retire(connection, now, subflow)
         return
-    if any(isinstance(one, Inquiry) and one.subflow is subflow for one in connection.tasks):
-        return
-    inquiry = Inquiry(subflow, now)
-    connection.tasks.append(inquiry)
-    inquiry.on_time(connection, now)
+    Doubt.begin(connection, now, subflow, UNSPECIFIED)
 
 
 def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:

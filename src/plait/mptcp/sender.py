@@ -25,6 +25,9 @@ class StreamSender:
         self.reinject = RangeSet()
         """Data to be sent once more, on another subflow than before."""
 
+        self.unblocked: Octets = 1
+        """Position up to which the head of a full window was sent on a faster subflow."""
+
         self.early: Octets = 0
         """Octets that left on the SYN, before the stream's first position (RFC 8684, B.2)."""
 

@@ -91,6 +91,14 @@ class ConnectionSettings(TcpSettings):
     """Retransmission time-outs in a row before a subflow is reset although others work (RFC 8684,
     3.3.6); 0 keeps it, since its data went elsewhere and the path may come back."""
 
+    failback_probe: Nanos = SECOND
+    """How long a subflow stays unmeasured that the scheduler leaves idle for its delay while data
+    flows: then it carries a copy of a segment; 0 for ever.  Backups are spared."""
+
+    path_probe: Nanos = 0
+    """How long an idle subflow may be silent, beside others, before keep-alives ask whether its
+    path works; one that does not answer three of them is reset; 0 for never."""
+
     subflow_time_wait: Nanos = 15 * SECOND
     """TIME-WAIT of subflows after the stream ended in both directions (RFC 8684, 3.3.3).
 

@@ -30,6 +30,7 @@ class Subflow:
         "bare",
         "consumed",
         "data_fin_due",
+        "doubted_at",
         "early_received",
         "early_sent",
         "first",
@@ -45,6 +46,7 @@ class Subflow:
         "local_nonce",
         "mappings",
         "path",
+        "penalized_until",
         "phase",
         "proven",
         "remote_id",
@@ -126,6 +128,12 @@ class Subflow:
         self.transient = False
         """That reason may pass: flag T of MP_TCPRST (RFC 8684, 3.6)."""
 
+        self.doubted_at: Nanos = 0
+        """When its path had been silent for too long; over as soon as it is heard."""
+
+        self.penalized_until: Nanos = 0
+        """End of the round trip in which its window was reduced for holding up the stream."""
+
         self._pending: list[Buffer] = []
 
     @property
@@ -147,7 +155,12 @@ class Subflow:
     @property
     def stale(self) -> bool:
         """Return whether its last transmissions went unanswered."""
-        return self.tcp.sender.backoff > 0
+        return self.tcp.sender.backoff > 0 or self.doubted
+
+    @property
+    def doubted(self) -> bool:
+        """Return whether its path fell silent and was not heard since."""
+        return self.doubted_at > self.tcp.keepalive.heard_at
 
     def collect(self) -> Octets:
         """Gather octets that are in order by now; return how many wait for their mapping."""

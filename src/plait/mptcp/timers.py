@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp import closing, incoming, reinjection, tasks
+from plait.mptcp import closing, incoming, reinjection, tasks, watching
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
 from plait.tcp.state import State as TcpState
@@ -22,6 +22,7 @@ def next_timeout(connection: Connection) -> Nanos:
         connection.data_rto_at,
         connection.lonely_until,
         connection.linger_until,
+        connection.troubles.watch_at,
     )
     for subflow in connection.subflows:
         if subflow.tcp.state is not TcpState.CLOSED:
@@ -38,6 +39,8 @@ def handle_timeout(connection: Connection, now: Nanos) -> None:
     for subflow in connection.subflows:
         if subflow.tcp.state is not TcpState.CLOSED and subflow.tcp.next_timeout() <= now:
             _on_subflow_time(connection, now, subflow)
+    if connection.troubles.watch_at <= now:
+        watching.on_time(connection, now)
     if connection.tasks:
         tasks.handle_timeout(connection, now)
     if connection.data_rto_at <= now:

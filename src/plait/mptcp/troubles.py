@@ -1,4 +1,4 @@
-"""What went wrong in a connection: paths that failed, and plug-ins that did."""
+"""What went wrong in a connection: paths and plug-ins that failed, and when to look again."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Loss:
 class Troubles:
     """One for each connection; most have none, so that it is small."""
 
-    __slots__ = ("failures", "fault", "losses")
+    __slots__ = ("failures", "fault", "losses", "watch_at")
 
     def __init__(self) -> None:
         self.losses: dict[Pair, Loss] | None = None
@@ -48,6 +48,9 @@ class Troubles:
 
         self.failures: tuple[tuple[str, str, str], ...] = ()
         """Plug-ins that were replaced since the host looked: kind, name, what was wrong."""
+
+        self.watch_at: Nanos = NEVER
+        """When the paths are looked at next."""
 
     def on_fault(self, text: str) -> None:
         """Note what a controller did wrong."""

@@ -39,7 +39,7 @@ class SubflowView:
     """The peer asked to be spared this subflow (RFC 8684, 3.3.8)."""
 
     stale: bool
-    """Its last transmissions went unanswered for a retransmission time-out."""
+    """It fell silent, or still repairs what it lost then."""
 
     def __init__(
         self,
@@ -91,6 +91,9 @@ class Scheduler:
     name: ClassVar[str] = ""
     fenced: ClassVar[bool] = True
     """What it grants is checked, since it does not come with plait."""
+
+    compares: ClassVar[bool] = False
+    """It chooses by round-trip times: subflows that it leaves idle are measured now and then."""
 
     def __init_subclass__(cls) -> None:
         cls.fenced = cls.__module__.partition(".")[0] != "plait"

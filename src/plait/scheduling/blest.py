@@ -17,6 +17,7 @@ class Blest(Scheduler):
     """
 
     name: ClassVar[str] = "blest"
+    compares: ClassVar[bool] = True
 
     def __init__(self, scale: float = 1.0) -> None:
         """Multiply what the fast subflow is expected to send meanwhile by `scale`."""

@@ -17,6 +17,7 @@ class Ecf(Scheduler):
     """
 
     name: ClassVar[str] = "ecf"
+    compares: ClassVar[bool] = True
 
     def __init__(self, hysteresis: float = 0.25) -> None:
         """Once waiting, wait for so much longer than the slow subflow would take."""

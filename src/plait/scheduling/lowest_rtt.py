@@ -13,6 +13,7 @@ class LowestRtt(Scheduler):
     """Fills the fastest subflow first and overflows to the next."""
 
     name: ClassVar[str] = "default"
+    compares: ClassVar[bool] = True
 
     def schedule(
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]

@@ -12,6 +12,7 @@ class SmallestDelay(ActiveStandby):
     """Uses the subflow of least RTT alone: it does not overflow to slower ones when it is full."""
 
     name: ClassVar[str] = "smallest-delay"
+    compares: ClassVar[bool] = True
 
     def rank(self, view: SubflowView) -> int:
         """Return the round-trip time of a subflow: the least is active."""

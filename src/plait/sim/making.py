@@ -12,6 +12,7 @@ from plait.addresses import IpAddress
 from plait.arguments import arguments, known_arguments, nanos
 from plait.drivers.emulation import LinkShape
 from plait.errors import UsageError
+from plait.host.intents import intent_settings
 from plait.host.settings import Settings
 from plait.sim.box import Box
 from plait.sim.clock import Clock
@@ -51,9 +52,17 @@ def make_link(clock: Clock, seed: Seed, name: str, shape: Shape) -> Link:
 def make_settings(values: Mapping[str, Any], base: Settings | None = None) -> Settings:
     """Return settings with some values other than the default, or than those of `base`.
 
-    Raises UsageError that begins with the key at fault.
+    `intent` stands for several, each of which can still be given.  Raises UsageError that begins
+    with the key at fault.
     """
     known = {one.name: str(one.type) for one in fields(Settings) if one.init}
+    values = dict(values)
+    intent = values.pop("intent", None)
+    if intent is not None:
+        try:
+            base = intent_settings(str(intent), base)
+        except UsageError as error:
+            raise UsageError(f"intent: {error}") from error
     chosen = {} if base is None else {name: getattr(base, name) for name in known}
     return Settings(**(chosen | arguments(values, known)))
 

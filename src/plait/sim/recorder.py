@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from plait.addresses import Path
@@ -75,7 +76,21 @@ class FlowRecord:
         self.losses: dict[str, int] = {}
         self.failed_joins: dict[str, int] = {}
         self.answers: list[Nanos] = []
+        self.delays: list[Nanos] = []
+        self.longest_gap: Nanos = 0
+        """Between two deliveries."""
+
+        self.latest: Nanos | None = None
+        """When the last delivery was."""
+
+        self.gaps: dict[str, Nanos] = {}
+        """By window: the longest gap that ended in it; of windows that are over, open ones too."""
+
+        self.windows: set[str] = set()
+        """Those that are open."""
+
         self.subflows: dict[str, SubflowRecord] = {}
+        self._produced: deque[tuple[Octets, Nanos]] = deque()
         self._interval = interval
         self._single = single
         self._series = series
@@ -103,11 +118,27 @@ class FlowRecord:
     def on_delivery(self, now: Nanos, length: Octets) -> None:
         """The receiving application has read octets of the flow."""
         self.delivered += length
+        if self.latest is not None:
+            self.longest_gap = max(self.longest_gap, now - self.latest)
+            for window in self.windows:
+                self.gaps[window] = max(self.gaps.get(window, 0), now - self.latest)
+        self.latest = now
+        produced = self._produced
+        while produced and produced[0][0] <= self.delivered:
+            self.delays.append(now - produced.popleft()[1])
         at = now // self._interval
         deliveries = self.deliveries
         while len(deliveries) <= at:
             deliveries.append(0)
         deliveries[at] += length
+
+    def on_production(self, now: Nanos, stop: Octets) -> None:
+        """The sending application has octets up to `stop` to write, sent or not."""
+        self._produced.append((stop, now))
+
+    def late(self) -> int:
+        """Return how much of what was produced has not arrived."""
+        return len(self._produced)
 
     def on_answer(self, now: Nanos, took: Nanos) -> None:
         """A request was answered completely."""
@@ -146,6 +177,15 @@ class FlowRecord:
             endpoint = self._live.get(key)
             if endpoint is not None and endpoint.initiator:
                 self._judge(self._last.pop(key))
+
+    def on_window(self, now: Nanos, name: str, opened: bool) -> None:
+        """A window begins or ends."""
+        if opened:
+            self.windows.add(name)
+            return
+        self.windows.discard(name)
+        if self.latest is not None and self.completed is None:
+            self.gaps[name] = max(self.gaps.get(name, 0), now - self.latest)
 
     # ---- looking at connections
 
@@ -232,7 +272,8 @@ class LinkRecord:
 class Window:
     """A span of time with its own measurements: what was counted when it began and ended."""
 
-    def __init__(self, start: Nanos, stop: Nanos) -> None:
+    def __init__(self, name: str, start: Nanos, stop: Nanos) -> None:
+        self.name = name
         self.start = start
         self.stop = stop
         self.before: dict[str, Octets] = {}
@@ -256,9 +297,9 @@ class Recorder:
 
     def add_window(self, name: str, start: Nanos, stop: Nanos) -> None:
         """Measure a window that has not begun."""
-        window = self.windows[name] = Window(start, stop)
-        self._clock.call_at(start, self._on_edge, window.before)
-        self._clock.call_at(stop, self._on_edge, window.after)
+        window = self.windows[name] = Window(name, start, stop)
+        self._clock.call_at(start, self._on_edge, (name, window.before))
+        self._clock.call_at(stop, self._on_edge, (name, window.after))
 
     def finish(self) -> None:
         """Look for the last time."""
@@ -274,11 +315,13 @@ class Recorder:
                 record.queue.append((now, record.link.queued()))
         self._clock.call_at(now + self.interval, self._on_interval)
 
-    def _on_edge(self, counts: dict[str, Octets]) -> None:
+    def _on_edge(self, edge: tuple[str, dict[str, Octets]]) -> None:
         """Take down what flows delivered and links transmitted so far."""
+        window, counts = edge
         now = self._clock.now
         for name, flow in self.flows.items():
             flow.sample(now)
+            flow.on_window(now, window, opened=counts is self.windows[window].before)
             counts[f"flow/{name}"] = flow.delivered
             for label, subflow in flow.subflows.items():
                 counts[f"flow/{name}/{label}"] = subflow.received

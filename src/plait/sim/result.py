@@ -69,6 +69,7 @@ def _flow(record: FlowRecord, spec: FlowSpec, end: Nanos) -> dict[str, Any]:
         "started": _maybe(record.started),
         "established": _maybe(record.established),
         "completed": _maybe(record.completed),
+        "longest_gap": seconds(_longest_gap(record, until)),
         "connections": {
             "opened": record.opened,
             "ended": record.ended,
@@ -83,8 +84,18 @@ def _flow(record: FlowRecord, spec: FlowSpec, end: Nanos) -> dict[str, Any]:
     if spec.verify:
         told["intact"] = not record.damaged
     if record.answers:
-        told["answers"] = _answers(record.answers)
+        times = [time / MILLISECOND for time in record.answers]
+        told["answers"] = _times(record.answers) | {"times_ms": times}
+    if record.delays:
+        told["delays"] = _times(record.delays) | {"late": record.late()}
     return told
+
+
+def _longest_gap(record: FlowRecord, until: Nanos) -> Nanos:
+    """Return the longest time without a delivery after the first, the end counted if it is open."""
+    if record.latest is None or record.completed is not None:
+        return record.longest_gap
+    return max(record.longest_gap, until - record.latest)
 
 
 def _subflow(record: SubflowRecord, span: Nanos) -> dict[str, Any]:
@@ -102,8 +113,8 @@ def _subflow(record: SubflowRecord, span: Nanos) -> dict[str, Any]:
     }
 
 
-def _answers(times: Sequence[Nanos]) -> dict[str, Any]:
-    """Return how long answers took, in milliseconds."""
+def _times(times: Sequence[Nanos]) -> dict[str, Any]:
+    """Return how long answers or writes took, in milliseconds."""
     ranked = sorted(times)
 
     def quantile(percent: int) -> float:
@@ -116,7 +127,6 @@ def _answers(times: Sequence[Nanos]) -> dict[str, Any]:
         "p95_ms": quantile(95),
         "p99_ms": quantile(99),
         "max_ms": ranked[-1] / MILLISECOND,
-        "times_ms": [time / MILLISECOND for time in times],
     }
 
 
@@ -152,6 +162,7 @@ def _window(window: Window, recorder: Recorder) -> dict[str, Any]:
             name: {
                 "delivered": gained(f"flow/{name}"),
                 "goodput": bits_per_second(gained(f"flow/{name}"), span),
+                "longest_gap": seconds(record.gaps.get(window.name, 0)),
                 "subflows": {
                     label: bits_per_second(gained(f"flow/{name}/{label}"), span)
                     for label in record.subflows

@@ -172,7 +172,8 @@ class HostSpec:
     simulations of fast links take half the time, round trips are longer by as much."""
 
     settings: dict[str, Any] = field(default_factory=dict)
-    """Settings of `plait.host.settings.Settings`, times in milliseconds as `NAME_ms`."""
+    """Settings of `plait.host.settings.Settings`, times in milliseconds as `NAME_ms`; `intent`
+    names several at once, as `plait.host.intents` has them."""
 
     def __post_init__(self) -> None:
         """Check ranges."""

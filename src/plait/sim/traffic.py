@@ -173,7 +173,9 @@ class Source(Endpoint):
             return
         now = self.station.clock.now
         produced = (now - self._began) * self._rate // (8 * SECOND)
-        self.to_send = min(self._total, produced)
+        if min(self._total, produced) > self.to_send:
+            self.to_send = min(self._total, produced)
+            self.record.on_production(now, self.to_send)
         self.push(now)
         self.station.owe()
         self._timer.arm(now + _TICK)

@@ -228,6 +228,11 @@ class Rack:
         del flights[:done]
         return lost
 
+    def oldest(self) -> Nanos:
+        """Return when what has been in flight for longest left; `NEVER` if nothing is."""
+        first = self._first[0].sent_at if self._first else NEVER
+        return min(first, self._again[0].sent_at) if self._again else first
+
     def forget(self, start: Octets, stop: Octets) -> None:
         """Take a range out of all flights: it is lost, or about to leave once more."""
         self._first = _without(self._first, start, stop)

@@ -192,7 +192,7 @@ class Sender:
             if advanced:
                 sent_at = self.recovery.rack.sent_at(self.snd_una, ack)
                 self.scoreboard.on_cumulative_ack(self.snd_una, ack)
-                rtt = self._advance(now, ack, sent_at, echoed_at, before)
+                rtt = self._advance(now, ack, sent_at, news.echoed_at, before)
                 self.recovery.rack.forget_below(ack)
             self.recovery.on_ack(news)
         grows = advanced or self.recovery.rack.reordering_seen  # RFC 3042: no growth by duplicates
@@ -215,8 +215,8 @@ class Sender:
         before: Octets,
     ) -> AckNews:
         """Tell transmission times and scoreboard of an ACK; return what recovery has to know."""
-        board = self.scoreboard
-        recovery = self.recovery
+        board, recovery = self.scoreboard, self.recovery
+        duplicated = duplicate_report(blocks, ack)
         delivered = 0
         original = False
         for start, stop in board.sacked.holes(self.snd_una, ack):
@@ -242,8 +242,8 @@ class Sender:
             ack - self.snd_una,
             original,
             duplicate,
-            duplicate_report(blocks, ack),
-            echoed_at,
+            duplicated,
+            echoed_at if duplicated is None else -1,  # it answers a copy: ACKs were lost
             self.sack,
         )
 

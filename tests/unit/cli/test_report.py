@@ -53,8 +53,10 @@ class Scripted:
 
 def test_the_object_has_the_promised_members() -> None:
     one = subflow("10.9.1.1", 5)
-    told = connection_object(connection(one), {"MPJoinAckRx": 1})
-    assert told.keys() - {"counters"} == {field.name for field in dataclasses.fields(connection())}
+    told = connection_object(connection(one), {"MPJoinAckRx": 1}, [{"event": "closed"}])
+    assert told.keys() - {"counters", "events"} == {
+        field.name for field in dataclasses.fields(connection())
+    }
     assert {name: value for name, value in told.items() if value} == {
         "is_mptcp": True,
         "version": 1,
@@ -75,6 +77,7 @@ def test_the_object_has_the_promised_members() -> None:
                 "tcp_info": dataclasses.asdict(one.tcp),
             }
         ],
+        "events": [{"event": "closed"}],
         "counters": {"MPJoinAckRx": 1},
     }
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from plait.cli.main import run
+from plait.cli.options import PolicyOptions
+from plait.cli.sim import _with_policies
+from plait.sim.making import make_settings
+from plait.sim.toml import decode
 
 SCENARIO = """
 title = "two hosts"
@@ -78,6 +83,55 @@ def test_keys_can_be_set(file: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert told["links"]["l/forth"]["lost"] == 0
 
 
+CHOSEN = {
+    "one intent": (["--intent", "redundant"], {}, ("redundant", "interfaces", "lia")),
+    "with one apart": (
+        ["--intent", "redundant", "--cc", "bbr"], {}, ("redundant", "interfaces", "bbr")
+    ),
+    "one by one": (
+        ["--scheduler", "ecf", "--pm", "signal", "--cc", "reno"], {}, ("ecf", "signal", "reno")
+    ),
+    "the file's": (
+        ["--intent", "redundant"], {"scheduler": "ecf"}, ("ecf", "interfaces", "lia")
+    ),
+    "the file's intent": (
+        ["--scheduler", "ecf"], {"intent": "redundant"}, ("redundant", "interfaces", "lia")
+    ),
+    "none": ([], {}, ("default", "fullmesh", "cubic")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("options", "own", "expected"), CHOSEN.values(), ids=CHOSEN.keys())
+def test_policies_are_those_of_hosts_that_have_none(
+    options: list[str], own: dict[str, str], expected: tuple[str, ...]
+) -> None:
+    words = {option.removeprefix("--"): value for option, value in pairwise(options)}
+    names = ("pm", "scheduler", "cc", "intent")
+    policies = PolicyOptions(**{name: words.get(name) for name in names})
+    table = {"hosts": {"a": {"addresses": {}, "settings": own}}}
+    (host,) = _with_policies(decode(table), policies).hosts.values()
+    settings = make_settings(host.settings)
+    assert (settings.scheduler, settings.path_manager, settings.congestion) == expected
+
+
+def test_policies_change_what_happens(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for options in ([], ["--cc", "bbr"], ["--intent", "handover"]):
+        assert (
+            run(["sim", str(file), "--json", "-", "--set", "flows.f.octets=400000", *options]) == 0
+        )
+        told.append(capsys.readouterr().out)
+    assert told[0] != told[1]
+    assert told[0] == told[2]  # one path, and cubic as well
+
+
+def test_delays_of_a_stream_are_shown(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["flows.f.kind=stream", "flows.f.rate_mbit=1"]
+    assert run(["sim", str(file), *(word for one in changes for word in ("--set", one))]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(" f ")]
+    assert ": median 1" in line
+
+
 def test_a_plot(file: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     picture = tmp_path / "picture.svg"
@@ -91,6 +145,8 @@ IMPOSSIBLE = {
     "a topology": (["--set", "flows.f.source=x"], "two.toml: flows.f: source: there is no host"),
     "a change": (["--set", "nonsense"], "two.toml: 'nonsense' is not KEY=VALUE"),
     "a plot": (["--plot", "x.pdf"], "x.pdf: the name of a plot ends in"),
+    "an intent": (["--intent", "x"], "plait sim: unknown intent 'x': choose from aggregate"),
+    "a scheduler": (["--scheduler", "x"], "plait sim: unknown scheduler 'x'"),
     "no runs": (["--runs", "0"], "Invalid value for '--runs'"),
 }
 

@@ -16,8 +16,13 @@ from plait.scheduling import schedulers
 PAGES = Path(__file__).parents[3] / "docs" / "how-to"
 
 
+def blocks_of(page: str) -> list[str]:
+    """Return the Python on a page."""
+    return re.findall(r"```python\n(.*?)```", (PAGES / page).read_text(), re.DOTALL)
+
+
 def test_a_scheduler_in_25_lines() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (PAGES / "scheduler.md").read_text(), re.DOTALL)
+    blocks = blocks_of("scheduler.md")
     lines = [line for line in blocks[0].splitlines() if line.strip()]
     assert len(lines) <= 25
     known: dict[str, Any] = {"__name__": "emptiest"}
@@ -31,6 +36,13 @@ def test_a_scheduler_in_25_lines() -> None:
         assert len(sent) == 2
     finally:
         schedulers.remove("emptiest")
+
+
+def test_changing_an_open_connection() -> None:
+    (block,) = blocks_of("open-connections.md")
+    known: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block, "open-connections.md", "exec"), known)  # noqa: S102 - our own page
+    assert known["seen"].count("SubflowUp") == 2
 
 
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)

@@ -14,7 +14,7 @@ from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.host.events import SubflowDown
 from plait.mptcp.advertising import MAX_ID, AddressBook
-from plait.mptcp.removal import PROBES
+from plait.mptcp.inquiry import PROBES
 from plait.pathing import Action, OpenSubflow, PathManager, View, path_managers
 from plait.units import MILLISECOND, SECOND
 from plait.wire.mptcp.add_addr import AddAddr

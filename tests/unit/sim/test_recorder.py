@@ -90,3 +90,29 @@ def test_utilization_is_a_share_of_the_rate() -> None:
         links["one/forth"]["octets"] * 8 / 16e6, abs=1e-6
     )
     assert links["core/forth"]["utilization"] is None
+
+
+def cut(**more: Any) -> dict[str, Any]:
+    """Simulate a flow of two paths, both of which are down from 1.5 s to 2.1 s."""
+    events = [
+        {"at_s": at, "link": link, "up": at > 2} for at in (1.5, 2.1) for link in ("one", "two")
+    ]
+    windows = {"before": (0.5, 1.5), "within": (1.6, 1.9), "across": (1, 4)}
+    named = {name: {"start_s": at, "stop_s": end} for name, (at, end) in windows.items()}
+    return simulate(events=events, windows=named, **more)
+
+
+def test_the_longest_gap_is_between_two_deliveries() -> None:
+    result = cut()
+    gaps = {name: one["flows"]["f"]["longest_gap"] for name, one in result["windows"].items()}
+    assert 0.5 < result["flows"]["f"]["longest_gap"] < 1.5
+    assert gaps["across"] == result["flows"]["f"]["longest_gap"]
+    assert gaps["before"] < 0.2
+    assert 0.3 < gaps["within"] < 0.5  # open when the window ends
+
+
+def test_what_never_comes_is_a_gap_as_well() -> None:
+    events = [{"at_s": 1, "link": link, "up": False} for link in ("one", "two")]
+    assert 2.9 < simulate(events=events)["flows"]["f"]["longest_gap"] < 3.2
+    flow = {"source": "a", "destination": "b", "octets": 100_000}
+    assert simulate(events=events, flows={"f": flow})["flows"]["f"]["longest_gap"] < 0.2

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from plait.errors import UsageError
+from plait.host.intents import intent_settings
 from plait.sim.run import Simulation
 from plait.sim.scenario import (
     EventSpec,
@@ -335,3 +336,29 @@ def test_impossible_worlds_are_refused_before_they_begin(
     with pytest.raises(UsageError) as caught:
         Simulation(scenario)
     assert message in str(caught.value)
+
+
+def test_an_intent_is_a_setting_and_others_count_more() -> None:
+    hosts = {
+        "a": {"addresses": {"l": "10.0.0.1"}, "settings": {"intent": "handover"}},
+        "b": {
+            "addresses": {"l": "10.0.0.2"},
+            "settings": {"congestion": "bbr", "intent": "handover"},
+        },
+    }
+    flow = {"source": "a", "destination": "b", "settings": {"intent": "redundant"}}
+    world = {"hosts": hosts, "links": {"l": {"between": ["a", "b"]}}, "flows": {"f": flow}}
+    simulation = Simulation(decode(world))
+    chosen = {
+        name: (one.scheduler, one.congestion) for name, one in simulation.world.settings.items()
+    }
+    assert chosen == {"a": ("active-standby", "cubic"), "b": ("active-standby", "bbr")}
+    flowing = simulation.flows["f"]._settings(simulation.world.station("b"))
+    assert flowing == intent_settings("redundant")
+
+
+@pytest.mark.parametrize("intent", ["nonsense", 3, ["handover"]])
+def test_an_unknown_intent_is_named(intent: object) -> None:
+    hosts = {"a": {"addresses": {}, "settings": {"intent": intent}}}
+    with pytest.raises(UsageError, match=r"^hosts.a.settings: intent: unknown intent"):
+        Simulation(decode({"hosts": hosts}))

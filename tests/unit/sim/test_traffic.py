@@ -55,6 +55,21 @@ def test_a_bulk_without_size_ends_when_it_is_stopped(direction: str) -> None:
     assert told["connections"]["ended"] == 1
 
 
+def test_delays_of_a_stream_count_from_the_write_to_the_read() -> None:
+    delays = simulate(kind="stream", rate_mbit=1, stop_s=2)["delays"]
+    assert delays["count"] == pytest.approx(200, abs=5)
+    assert 10 < delays["median_ms"] <= delays["p95_ms"] <= delays["max_ms"] < 20  # 10 and 1.3
+    assert delays["late"] == 0
+    assert "delays" not in simulate(octets=1000)
+
+
+def test_delays_of_a_stream_above_the_rate_of_the_link_grow_and_leave_some_late() -> None:
+    delays = simulate(kind="stream", rate_mbit=16)["delays"]
+    assert 1000 < delays["max_ms"] < 2000
+    assert delays["median_ms"] == pytest.approx(delays["max_ms"] / 2, rel=0.15)
+    assert delays["late"] > 100
+
+
 def test_a_stream_has_the_rate_of_its_application() -> None:
     told = simulate(kind="stream", rate_mbit=2, stop_s=3)
     assert told["goodput"] == pytest.approx(2e6, rel=0.03)

@@ -10,7 +10,7 @@ import pytest
 from plait.buffers import Pieces, Reassembly
 from plait.host.connections import Connections
 from plait.host.time_wait import TimeWait
-from plait.mptcp import closing, fallback, granting, incoming
+from plait.mptcp import closing, fallback, runs, incoming
 from plait.mptcp.connection import Connection
 from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
@@ -42,7 +42,7 @@ def wrong_dsn_after_wrap(patch: pytest.MonkeyPatch) -> None:
     def wrap(position: int, initial: int) -> int:
         return initial & ~MASK32 | (initial + position) & MASK32
 
-    patch.setattr(granting, "wrap64", wrap)
+    patch.setattr(runs, "wrap64", wrap)
 
 
 def forgotten_data_fin(patch: pytest.MonkeyPatch) -> None:
