@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NEWEST_VENV := $(VENV)/newest
 NEWEST_STAMP := $(NEWEST_VENV)/.installed
-SOURCES := src tests benchmarks examples tools
+SOURCES := src tests benchmarks examples experiments tools
 MAX_LINES := 500
 
 # Seeds of `make torture`: others every day.

@@ -34,6 +34,8 @@ pytestmark = pytest.mark.privileged
 SHAPE = LinkShape(rate=50_000_000, delay=5 * MILLISECOND)
 SIZE = 4 << 20
 JOINED = SERVES | joined_by_us()
+RETURN = 1.5
+"""Seconds within which both sides repeat what a link lost."""
 
 
 def reset(number: int, reason: int) -> Act:
@@ -187,6 +189,7 @@ def down_and_up(number: int) -> Act:
         case.lab.ip(f"link set tun{number} down")
         await exchange(case.ours, case.theirs, 50_000, end_stream=False)
         case.lab.ip(f"link set tun{number} up")
+        await asyncio.sleep(RETURN)  # what the path held is repeated before the stream ends
 
     return act
 

@@ -9,23 +9,23 @@ from policies.worlds import bulk, long_queue, multipath, over_seeds, parallel, s
 
 from plait.sim.scenario import EventSpec, WindowSpec
 
-WINDOWS = {"before": WindowSpec(start_s=2, stop_s=5), "after": WindowSpec(start_s=6.5, stop_s=11)}
+WINDOWS = {"before": WindowSpec(start_s=2, stop_s=4), "after": WindowSpec(start_s=5.5, stop_s=9)}
 
 
 def drawn(congestion: str) -> tuple[float, float]:
     """Return what the path that is read carries for each octet of a TCP there, before and after.
 
-    From the fifth second on, one in 20 packets is lost on the other path; all of five seeds.
+    After four seconds, one in 20 packets is lost on the other path; all of five seeds.
     """
     flows = {"victim": bulk(multipath(congestion)), "tcp": bulk(single(), path=1)}
     scenario = replace(
         parallel(
             {"attacked": long_queue(3), "read": short_queue(4, delay_ms=20)},
             flows,
-            seconds=11,
-            since=6.5,
+            seconds=9,
+            since=5.5,
         ),
-        events=(EventSpec(at_s=5, link="attacked", loss=0.05, direction="forth"),),
+        events=(EventSpec(at_s=4, link="attacked", loss=0.05, direction="forth"),),
         windows=WINDOWS,
     )
     results = over_seeds(scenario)

@@ -98,12 +98,12 @@ class Host:
             self._settle(now, entry)
 
     def transmit(self, now: Nanos, limit: int = 64) -> list[Segment]:
-        """Return segments that are to leave now, about `limit` at most."""
+        """Return segments that are to leave now, about `limit` at most.
+
+        Answers of no connection come last, lest a bare RST overtake the MP_FASTCLOSE of one that
+        was just aborted.
+        """
         out: list[Segment] = []
-        while self._answers and len(out) < limit:
-            out.append(self._answers.popleft())
-            if out[-1].flags & RST:
-                self.counters.out_rsts += 1
         while self._dirty and len(out) < limit:
             entry = self._dirty.popleft()
             entry.dirty = False
@@ -121,6 +121,10 @@ class Host:
                 self._settle(now, entry)
             elif not entry.dirty:
                 self._arm(entry)
+        for _ in range(min(limit, len(self._answers))):
+            out.append(self._answers.popleft())
+            if out[-1].flags & RST:
+                self.counters.out_rsts += 1
         self.counters.out_segs += len(out)
         return out
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from plait.congestion.base import MAX_SEGMENT
 from plait.errors import PlaitError
 from plait.mptcp import failover, reinjection, runs, unblocking, watching
+from plait.mptcp.state import Mode
 from plait.scheduling.base import Grant, SubflowView
 from plait.tcp.receiver import NEVER
 
@@ -54,6 +55,8 @@ def _conclude(connection: Connection, now: Nanos, carriers: list[Subflow]) -> No
     """Tell the subflows whether more waits, and see to the timers."""
     sender = connection.sender
     more = sender.buffer.stop > sender.snd_nxt or sender.reinject.total > 0
+    if sender.starved and not more:
+        connection.tuning.on_full(connection)
     waiting = more
     for subflow in carriers:
         waiting = waiting and not subflow.tcp.sender.outstanding()
@@ -156,6 +159,8 @@ def _burst(connection: Connection, mss: Octets) -> Octets:
     With checksums it is acknowledged as a whole, so that the window has to hold several.
     """
     longest = runs.longest(mss)
+    if connection.mode is Mode.TCP:
+        return longest
     window = connection.sender.edge - connection.sender.snd_una
     return longest if window >= 4 * longest else max(window // (4 * mss), 1) * mss
 
@@ -202,7 +207,7 @@ def _view(connection: Connection, subflow: Subflow, room: Octets) -> SubflowView
         _burst(connection, sender.mss),
         sender.mss,
         sender.controller.cwnd,
-        sender.in_flight(),
+        sender.in_flight() + sender.queued(),
         sender.rtt.srtt,
         sender.rtt.rttvar,
         subflow.backup,

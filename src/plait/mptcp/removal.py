@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.mptcp import advertising, closing, fallback, priorities
+from plait.mptcp import advertising, closing, fallback, priorities, watching
 from plait.mptcp.inquiry import Inquiry
 from plait.mptcp.state import AddressChange, Phase
 from plait.mptcp.tasks import Task
@@ -33,7 +33,7 @@ MAX_IDS: Final = 8
 """Ids of one REMOVE_ADDR, which fit beside timestamps and a Data ACK."""
 
 
-class Doubt(Inquiry):
+class Removed(Inquiry):
     """Whether a path still works although the peer removed its address."""
 
     __slots__ = ()
@@ -101,7 +101,8 @@ def _doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     if subflow.phase is Phase.OPENING:
         closing.retire(connection, now, subflow)
         return
-    Doubt.begin(connection, now, subflow, UNSPECIFIED)
+    Removed.begin(connection, now, subflow, UNSPECIFIED)
+    watching.doubt(connection, now, subflow)  # meanwhile its data goes elsewhere
 
 
 def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:

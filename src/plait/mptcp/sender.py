@@ -40,7 +40,11 @@ class StreamSender:
 
     def room(self) -> Octets:
         """Return how much a `write` would take now."""
-        return self.capacity - (self.buffer.stop - self.buffer.start)
+        return self.capacity - self.held()
+
+    def held(self) -> Octets:
+        """Return how much was written and is not acknowledged."""
+        return self.buffer.stop - self.buffer.start
 
     def write(self, data: bytes | memoryview) -> Octets:
         """Take what fits and return how much that was."""
@@ -62,9 +66,15 @@ class StreamSender:
             self.buffer.append(piece)
 
     def room_again(self) -> bool:
-        """Return, once, whether a third of the buffer became free after a short `write`."""
-        held = self.buffer.stop - self.buffer.start
-        if self.starved and 3 * held <= 2 * self.capacity:
+        """Return, once, whether a `write` after a short one is worthwhile.
+
+        It is when a third of the buffer is free, or any of it and nothing is left to grant.
+        """
+        if not self.starved:
+            return False
+        held = self.held()
+        idle = self.snd_nxt == self.buffer.stop and held < self.capacity
+        if idle or 3 * held <= 2 * self.capacity:
             self.starved = False
             return True
         return False

@@ -104,7 +104,11 @@ class Tuning:
             sender.controller.cwnd * slowest // sender.rtt.srtt if sender.rtt.srtt else 0
             for sender in senders
         )
-        wanted = min(WINDOWS * windows, self._settings.send_buffer)
+        wanted = WINDOWS * windows
+        sender = connection.sender
+        if sender.snd_nxt == sender.buffer.stop and 2 * sender.held() > self.send:
+            wanted = max(wanted, 2 * self.send)  # all is on its way: nothing else holds up more
+        wanted = min(wanted, self._settings.send_buffer)
         if wanted > self.send:
             self.send += self._memory.take(wanted - self.send)
             connection.sender.capacity = self.send

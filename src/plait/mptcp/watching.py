@@ -48,7 +48,7 @@ def on_time(connection: Connection, now: Nanos) -> None:
         else:
             due = _silence_ends(subflow)
             if due <= now:
-                _doubt(connection, subflow, now)
+                doubt(connection, now, subflow)
                 continue
         troubles.watch_at = min(troubles.watch_at, due)
     if busy:
@@ -74,8 +74,8 @@ def _silence_ends(subflow: Subflow) -> Nanos:
     return max(oldest, tcp.keepalive.heard_at) + _patience(subflow) + delayed
 
 
-def _doubt(connection: Connection, subflow: Subflow, now: Nanos) -> None:
-    """Treat a silent path as one whose retransmission timer ran out, if another one works."""
+def doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Treat a path as one whose retransmission timer ran out, if another one works."""
     others = [one for one in connection.subflows if one is not subflow]
     if any(other.can_send and not other.stale for other in others):
         reinjection.give_up_on(connection, subflow)

@@ -29,6 +29,8 @@ class SubflowView:
 
     cwnd: Octets
     in_flight: Octets
+    """On their way, or granted and about to leave."""
+
     srtt: Nanos
     """0 before the first sample."""
 

@@ -151,7 +151,7 @@ class Link:
             self._waiting.clear()
             self._leaving.clear()
             self._octets_there = 0
-            self._idle_at = 0
+            self._idle_at = self._clock.now
             self._cuts += 1
         self.up = up
 
@@ -167,7 +167,10 @@ class Link:
     def _transmit(self, now: Nanos, octets: Octets, packet: Packet) -> None:
         """Give a packet its time on the transmitter, then on the wire."""
         start = self._idle_at
-        start = max(start, now)
+        if start < now:
+            if self._queue.ages:
+                self._queue.on_idle(now - start)
+            start = now
         self._idle_at = leaves = self.rate.finish(start, octets)
         self._leaving.append((leaves, octets))
         self.counters.octets += octets

@@ -34,6 +34,9 @@ class Queue:
     late: ClassVar[bool] = False
     """`on_departure` decides, too: the link must ask it when a transmission could begin."""
 
+    ages: ClassVar[bool] = False
+    """Idle time counts: the link must tell `on_idle` of it."""
+
     def __init__(self, packets: int = UNLIMITED, octets: Octets = UNLIMITED) -> None:
         if packets < 1 or octets < 1:
             raise UsageError("a queue holds at least one packet")
@@ -47,6 +50,9 @@ class Queue:
         if packets_there >= self.packets or octets_there + octets > self.octets:
             return Verdict.DROP
         return Verdict.PASS
+
+    def on_idle(self, idle: Nanos) -> None:
+        """Hear how long there was nothing to transmit before the packet that now passes."""
 
     def on_departure(self, now: Nanos, waited: Nanos, octets_left: Octets) -> Verdict:
         """Decide on a packet that is the next to be transmitted."""
@@ -64,6 +70,8 @@ class Red(Queue):
         packet_time: Nanoseconds a typical packet takes, by which the average sinks when idle.
         mark: Mark packets that can be marked.
     """
+
+    ages: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -90,22 +98,20 @@ class Red(Queue):
         self._verdict = Verdict.MARK if mark else Verdict.DROP
         self._average = 0.0
         self._count = -1
-        self._last: Nanos = 0
 
     def on_arrival(
         self, now: Nanos, octets: Octets, packets_there: int, octets_there: Octets
     ) -> Verdict:
         """Drop-tail, and early with a probability that rises with the average length."""
-        if packets_there:
-            self._average += self._weight * (packets_there - self._average)
-        else:
-            idle = (now - self._last) // self._packet_time
-            self._average *= (1 - self._weight) ** idle
-        self._last = now
+        self._average += self._weight * (packets_there - self._average)
         verdict = super().on_arrival(now, octets, packets_there, octets_there)
         if verdict is Verdict.PASS and self._early():
             return self._verdict
         return verdict
+
+    def on_idle(self, idle: Nanos) -> None:
+        """Let the average sink as if typical packets had found nothing there all the time."""
+        self._average *= (1 - self._weight) ** (idle / self._packet_time)
 
     def _early(self) -> bool:
         """Return whether to act on this packet; actions are spread evenly."""

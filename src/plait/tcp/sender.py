@@ -124,17 +124,20 @@ class Sender:
         pipe = self.scoreboard.in_flight(self.snd_una, self.snd_nxt)
         return max(0, pipe - self.recovery.departed)
 
+    def queued(self) -> Octets:
+        """Return the octets that were never sent."""
+        return self.stop - min(self.snd_nxt, self.stop)
+
     def outstanding(self) -> bool:
         """Return whether anything sent, SYN and FIN counted, is not yet acknowledged."""
         return self.snd_nxt > self.snd_una
 
     def room(self, in_flight: Octets) -> Octets:
         """Return how many more octets both windows let us queue and send now."""
-        queued = self.stop - min(self.snd_nxt, self.stop)
         congestion = self.controller.cwnd - in_flight - self.scoreboard.lost.total
         if self.recovery.asking:
             congestion = self._room_to_ask(congestion)
-        return max(0, min(congestion - queued, self.snd_una + self.snd_wnd - self.stop))
+        return max(0, min(congestion - self.queued(), self.snd_una + self.snd_wnd - self.stop))
 
     def _room_to_ask(self, congestion: Octets) -> Octets:
         """Return how far a probe or F-RTO may go beyond the window with new data."""
@@ -277,11 +280,7 @@ class Sender:
         del self.runs[:done]
 
     def update_window(self, seq: Octets, ack: Octets, window: Octets) -> None:
-        """Take the peer's window unless the segment is old (RFC 9293, 3.10.7.4).
-
-        ACKs never go back, so they tell better than SEG.SEQ what is old: a retransmission may well
-        bring a new ACK, and a window that is less by what it acknowledges.
-        """
+        """Take the peer's window unless the ACK is old: SEG.SEQ tells less (RFC 9293, 3.10.7.4)."""
         if self.snd_wl2 < ack or (self.snd_wl2 == ack and self.snd_wl1 <= seq):
             self.snd_wnd = window
             self.snd_wl1 = seq

@@ -14,7 +14,7 @@ def rates_and_queues(congestion: str) -> tuple[list[float], list[float]]:
     """Return the use of two links, and the packets in their queues, as means of five seeds."""
     link = Shape(rate_mbit=4, delay_ms=20, queue_ms=150, jitter_ms=1)
     flow = {"flow": bulk(multipath(congestion))}
-    scenario = parallel({"one": link, "other": link}, flow, seconds=5, since=2)
+    scenario = parallel({"one": link, "other": link}, flow, seconds=4, since=2)
     results = over_seeds(replace(scenario, series=("queue",)))
     wires = ("one/forth", "other/forth")
     steady = [result["windows"]["steady"]["links"] for result in results]

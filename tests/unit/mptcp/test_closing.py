@@ -352,3 +352,14 @@ def test_time_wait_is_short_once_the_stream_ended_in_both_directions(
     assert [len(end.host._time_wait) for end in world.ends] == waiting
     world.run(2 * SECOND)
     assert all(end.empty for end in world.ends)
+
+
+@pytest.mark.rfc("8684", "3.5", "M8684-3.5-03")
+def test_no_bare_reset_overtakes_our_fastclose(peer: MpPeer) -> None:
+    second = peer.join()
+    peer.script.host.abort(peer.script.now, peer.id)
+    late = [flow.segment(ACK, dss=peer.ack()) for flow in (peer.first, second)]
+    sent = resets(peer.script.receive(late))
+    closing = [any(isinstance(option, MpFastclose) for option in one.options) for one in sent]
+    assert closing == sorted(closing, reverse=True)
+    assert closing.count(True) == 2

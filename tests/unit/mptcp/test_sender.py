@@ -20,12 +20,21 @@ def test_write_takes_what_fits_and_tells_once_of_room() -> None:
     assert sender.write(bytes(80)) == 20
     assert sender.write(b"x") == 0
     assert not sender.room_again()
-    sender.on_granted(1, 101)
+    sender.on_granted(1, 81)
     sender.on_ack(30)
     assert not sender.room_again()
     sender.on_ack(60)
     assert sender.room_again()
     assert not sender.room_again()
+
+
+def test_any_room_is_told_of_once_nothing_is_left_to_grant() -> None:
+    sender = StreamSender(100)
+    assert sender.write(bytes(120)) == 100
+    sender.on_granted(1, 101)
+    assert not sender.room_again()
+    sender.on_ack(2)
+    assert sender.room_again()
 
 
 @pytest.mark.rfc("8684", "3.3.5", "M8684-3.3.5-04")

@@ -16,7 +16,7 @@ from plait.sim.link import Link
 from plait.sim.loss import Mask
 from plait.sim.node import Node
 from plait.sim.packet import Packet
-from plait.sim.queue import CoDel, Queue
+from plait.sim.queue import CoDel, Queue, Red
 from plait.sim.rate import Constant
 from plait.units import MILLISECOND, SECOND
 from plait.wire.segment import ACK, Segment
@@ -181,6 +181,22 @@ def test_codel_lets_a_standing_queue_shrink() -> None:
 
     assert longest_after(Queue()) > 90_000
     assert longest_after(CoDel()) < 60_000
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["idle", "down"])
+def test_a_queue_with_a_memory_hears_of_idle_time(cut: bool) -> None:
+    """Packets of 1 ms: the average is above 10 after the first burst, where all are dropped."""
+    red = Red(Random(1), low=2, high=4, most=1, weight=0.1, packet_time=MILLISECOND)
+    bench = Bench(queue=red)
+    bench.send(*[960] * 40)
+    dropped = bench.link.counters.overflowed
+    assert dropped > 0
+    bench.clock.run(SECOND)
+    if cut:
+        bench.link.set_up(False)
+        bench.link.set_up(True)
+    bench.send(*[960] * 3, at=2 * SECOND)
+    assert bench.link.counters.overflowed == dropped
 
 
 def test_a_late_queue_is_as_fast_as_any_while_it_drops_nothing() -> None:

@@ -41,7 +41,10 @@ def test_red_drops_nothing_below_and_a_share_between_its_thresholds() -> None:
 def test_red_forgets_while_idle() -> None:
     red = Red(Random(1), low=5, high=15, weight=0.5, packet_time=MILLISECOND)
     verdicts(red, 40, 100)
-    assert red.on_arrival(100 * MILLISECOND, 1500, 0, 0) is PASS
+    red.on_idle(2 * MILLISECOND)  # an average of 40 sinks to 10
+    assert 300 < verdicts(red, 10, 5000).count(DROP) < 700
+    red.on_idle(100 * MILLISECOND)
+    assert verdicts(red, 4, 5000) == [PASS] * 5000
 
 
 def test_red_marks_instead_but_a_full_queue_drops() -> None:

@@ -24,8 +24,8 @@ from plait.sim.world import World
 from plait.trace.pcap import PcapWriter
 from plait.units import MILLISECOND, SECOND
 
-STALL: Final = 60 * SECOND
-"""Longest time without progress while a path works."""
+STALL: Final = 150 * SECOND
+"""Longest time without progress while a path works: RTO doubles up to `max_rto` with losses."""
 
 PATIENCE: Final = 1800 * SECOND
 """The same where connections may be lost: what R2 of TCP and more need."""

@@ -10,7 +10,7 @@ import pytest
 from plait.buffers import Pieces, Reassembly
 from plait.host.connections import Connections
 from plait.host.time_wait import TimeWait
-from plait.mptcp import closing, fallback, runs, incoming
+from plait.mptcp import closing, fallback, incoming, runs
 from plait.mptcp.connection import Connection
 from plait.mptcp.receiver import StreamReceiver
 from plait.mptcp.sender import StreamSender
