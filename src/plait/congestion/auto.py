@@ -3,8 +3,8 @@
 On paths that share nothing each subflow may be a TCP of its own; RFC 6356 couples all, as it cannot
 tell.  What is not known to be apart is coupled: at the start, and where delays hardly move.
 
-An experiment: where a shared queue is short it may be taken for two, and then the connection gets
-more than its share.
+An experiment: most paths that share nothing are taken for one bottleneck and stay coupled, and one
+queue in thirty for two (docs/decisions/0012).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Intents: what a user wants of several paths, in one word.
 
-Each is a path manager, a scheduler and a congestion control that go together.  They are ordinary
-settings: any of them can be set apart from the intent, at a listener or a connection, and changed
-while the connection is open.
+Each is a path manager, a scheduler and a congestion control that go together, and how often idle
+paths are asked whether they work.  They are ordinary settings: any of them can be set apart from
+the intent, at a listener or a connection, and changed while the connection is open.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Final
 
 from plait.errors import UnknownNameError
 from plait.host.settings import Settings
+from plait.units import SECOND, Nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Intent:
     path_manager: str
     scheduler: str
     congestion: str
+    path_probe: Nanos = 0
 
 
 INTENTS: Final[dict[str, Intent]] = {
@@ -32,12 +34,14 @@ INTENTS: Final[dict[str, Intent]] = {
         "interfaces:backup=yes",
         "active-standby",
         "cubic",
+        15 * SECOND,
     ),
     "interactive": Intent(
         "the path of least delay at any time",
         "interfaces",
         "smallest-delay",
         "cubic",
+        15 * SECOND,
     ),
     "aggregate": Intent(
         "all paths together, fair to others where they share a bottleneck",
@@ -61,7 +65,7 @@ INTENTS: Final[dict[str, Intent]] = {
 
 
 def intent_settings(name: str, base: Settings | None = None) -> Settings:
-    """Return `base`, or the default settings, with the policies of an intent.
+    """Return `base`, or the default settings, with what an intent means.
 
     Raises UnknownNameError.
     """
@@ -73,4 +77,5 @@ def intent_settings(name: str, base: Settings | None = None) -> Settings:
         path_manager=intent.path_manager,
         scheduler=intent.scheduler,
         congestion=intent.congestion,
+        path_probe=intent.path_probe,
     )

@@ -352,7 +352,7 @@ class Connection:
             self.joined = self.joined or not subflow.first
             self.changed.append((subflow, Change.UP))
             self.lonely_until = NEVER
-            if self.settings.path_probe:
+            if self.settings.path_probe and self.joined:
                 self.troubles.watch_at = 0  # at once
             if self.addresses.withdrawn:
                 removal.tell(self)

@@ -46,6 +46,8 @@ def change(connection: Connection, now: Nanos, settings: ConnectionSettings) -> 
     if settings.path_manager != before.path_manager:
         connection.path_manager = path_managers.make(settings.path_manager)
         paths.meet(connection, now)
+    if settings.path_probe:
+        connection.troubles.watch_at = now
     for subflow in connection.subflows:
         tcp = subflow.tcp
         tcp.settings = settings

@@ -38,6 +38,6 @@ def test_subflows_over_one_bottleneck_are_coupled() -> None:
 
 
 def test_subflows_over_two_are_not_always() -> None:
-    """Sawteeth of two queues may march in step: seven of ten runs are told rightly."""
+    """Sawteeth of two queues may march in step: seven of ten other seeds were told rightly."""
     found = [apart(TWO, seed) for seed in SEEDS]
     assert sum(map(all, found)) >= 2

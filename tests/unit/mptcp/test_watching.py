@@ -30,9 +30,9 @@ def write(peer: MpPeer) -> None:
     peer.script.write(peer.id, DATA)
 
 
-def choose(peer: MpPeer, scheduler: str) -> None:
-    """Change the scheduler of the open connection."""
-    settings = replace(peer.connection.settings, scheduler=scheduler)
+def choose(peer: MpPeer, scheduler: str = "default", path_probe: Nanos = 0) -> None:
+    """Change settings of the open connection."""
+    settings = replace(peer.connection.settings, scheduler=scheduler, path_probe=path_probe)
     assert isinstance(settings, Settings)
     peer.script.host.change(peer.script.now, peer.id, settings)
 
@@ -109,7 +109,7 @@ def test_a_subflow_left_idle_carries_a_copy_now_and_then(
     peer, second = measured(replace(UNCHECKED, failback_probe=round(probe * SECOND)))
     for _ in range(50):
         peer.connection.subflows[1].tcp.sender.rtt.on_sample(3 * RTT)
-    choose(peer, scheduler)
+    choose(peer, scheduler=scheduler)
     before, first_before = len(second.sent), len(peer.first.sent)
     for _ in range(60):
         peer.script.write(peer.id, b"little")
@@ -123,7 +123,7 @@ def test_a_subflow_left_idle_carries_a_copy_now_and_then(
 
 def test_a_backup_is_spared_copies() -> None:
     peer, second = measured()
-    choose(peer, "default")
+    choose(peer, scheduler="default")
     second.send(options=[MpPrio(backup=True)])
     before = len(second.sent)
     for _ in range(60):
@@ -134,9 +134,11 @@ def test_a_backup_is_spared_copies() -> None:
     assert not payload(second.sent[before:])
 
 
+@pytest.mark.parametrize("live", [False, True], ids=["from the start", "set live"])
 @pytest.mark.parametrize("answers", [True, False], ids=["works", "is dead"])
-def test_an_idle_path_is_asked_and_reset_if_it_does_not_answer(answers: bool) -> None:
-    peer, second = measured(replace(UNCHECKED, path_probe=5 * SECOND))
+def test_an_idle_path_is_asked_and_reset_if_it_does_not_answer(answers: bool, live: bool) -> None:
+    peer, second = measured(UNCHECKED if live else replace(UNCHECKED, path_probe=5 * SECOND))
+    choose(peer, path_probe=5 * SECOND)
     before = len(second.sent)
     seen = before
     for _ in range(100):
