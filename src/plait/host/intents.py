@@ -1,8 +1,8 @@
 """Intents: what a user wants of several paths, in one word.
 
-Each is a path manager, a scheduler and a congestion control that go together, and how often idle
-paths are asked whether they work.  They are ordinary settings: any of them can be set apart from
-the intent, at a listener or a connection, and changed while the connection is open.
+Each is a path manager, a scheduler and a congestion control that go together, whether it is paced,
+and how often idle paths are asked whether they work.  They are ordinary settings: any of them can
+be set apart from the intent, at a listener or a connection, and changed while that is open.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Intent:
     path_manager: str
     scheduler: str
     congestion: str
+    pacing: bool = False
     path_probe: Nanos = 0
 
 
@@ -34,20 +35,21 @@ INTENTS: Final[dict[str, Intent]] = {
         "interfaces:backup=yes",
         "active-standby",
         "cubic",
-        15 * SECOND,
+        path_probe=15 * SECOND,
     ),
     "interactive": Intent(
         "the path of least delay at any time",
         "interfaces",
         "smallest-delay",
         "cubic",
-        15 * SECOND,
+        path_probe=15 * SECOND,
     ),
     "aggregate": Intent(
         "all paths together, fair to others where they share a bottleneck",
         "fullmesh",
         "blest",
         "lia",
+        pacing=True,  # bursts that follow a wait for a slow path would overflow a fast one's queue
     ),
     "redundant": Intent(
         "everything on every path, so that no loss or failure costs time",
@@ -77,5 +79,6 @@ def intent_settings(name: str, base: Settings | None = None) -> Settings:
         path_manager=intent.path_manager,
         scheduler=intent.scheduler,
         congestion=intent.congestion,
+        pacing=intent.pacing,
         path_probe=intent.path_probe,
     )

@@ -26,6 +26,7 @@ LIVE: Final = frozenset(
         "keepalive_interval",
         "keepalive_probes",
         "nodelay",
+        "pacing",
         "path_manager",
         "path_probe",
         "rejoin_delay",

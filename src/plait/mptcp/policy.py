@@ -55,3 +55,5 @@ def change(connection: Connection, now: Nanos, settings: ConnectionSettings) -> 
         if settings.congestion != before.congestion and subflow.alive:
             controller = controller_for(connection, tcp.sender.mss, subflow)
             control.replace(tcp.sender, now, controller, settings)
+        elif settings.pacing != before.pacing:
+            control.pace(tcp.sender, settings)

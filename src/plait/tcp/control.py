@@ -19,12 +19,17 @@ def equip(sender: Sender, settings: TcpSettings) -> None:
     """Give the sender's controller the measurements and the pacing it needs."""
     controller = sender.controller
     sender.scoreboard.news = None
-    sender.sampling = sender.pacer = None
-    sender.unpaced = NEVER
+    sender.sampling = None
     if controller.samples:
         sender.sampling = Sampling(controller, sender.scoreboard, sender.rtt)
-    if controller.samples or settings.pacing:
-        sender.pacer = Pacer(controller)
+    pace(sender, settings)
+
+
+def pace(sender: Sender, settings: TcpSettings) -> None:
+    """Pace what the sender sends, or no more."""
+    paced = sender.controller.samples or settings.pacing
+    sender.pacer = Pacer(sender.controller) if paced else None
+    sender.unpaced = NEVER
 
 
 def replace(

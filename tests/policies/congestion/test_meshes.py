@@ -1,8 +1,7 @@
 """Networks whose links several connections share, and the shares that theory names for them.
 
 Theory has equal round-trip times, random losses and full links; here a tenth to a fifth of the
-capacity goes unused.  Every figure is a mean over five seeds, and every bound is at least twice as
-far from what was seen as five other seeds are.
+capacity goes unused.  Every figure is a mean over five seeds; bounds hold for five others, too.
 """
 
 from __future__ import annotations

@@ -42,6 +42,17 @@ def test_small_segments_wait_once_nodelay_is_off() -> None:
     assert [segment.length for segment in script.turn()] == [6]
 
 
+@pytest.mark.parametrize("congestion", ["cubic", "bbr"])
+def test_pacing_comes_and_goes_except_where_the_controller_needs_it(congestion: str) -> None:
+    script, connection_id = opened()
+    plain = replace(PLAIN, congestion=congestion)
+    sender = script.connection(connection_id).subflows[0].tcp.sender
+    for pacing in (False, True, False):
+        script.host.change(script.now, connection_id, replace(plain, pacing=pacing))
+        assert (sender.pacer is not None) == (pacing or congestion == "bbr")
+        assert script.write(connection_id, bytes(2000))
+
+
 def test_what_the_handshake_settled_stays() -> None:
     script, connection_id = opened()
     with pytest.raises(UsageError, match="max_mss: choose before"):
