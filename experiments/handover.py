@@ -65,13 +65,12 @@ def cases(_: int, quick: bool) -> list[Case]:
 
 READING: Final = """\
 Plain TCP is the control that fails: it stops where the Wi-Fi did. Under every intent all octets
-arrive. `aggregate` and `redundant`, which use both networks all the time, pause the least;
-`handover` and `cheap-first`, which stay on the Wi-Fi until it is found to be lost, pause the most,
-and more than one could ask for. The deviations are large: a retransmission time-out decides, which
-depends on what the fading did to the estimate of the round trip.
+arrive. `aggregate` and `redundant`, which use both networks all the time, pause the least, and less
+than what one could ask for. `handover` pauses longer: its other path starts with the first window,
+and what the fading did to the estimate of the round trip decides when the silence is noticed.
 
-That the phone's system takes the address away helps next to nothing: its reset cannot get through,
-and on REMOVE_ADDR the sender probes the path once more before it moves what was in flight.
+That the phone's system takes the address away helps: what was on its way there is sent elsewhere as
+soon as REMOVE_ADDR comes.
 """
 
 STUDY: Final = Study(
