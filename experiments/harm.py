@@ -100,11 +100,13 @@ def _tiny(row: str, settings: Settings, *, quick: bool) -> Case:
 
 READING: Final = """\
 Where a second path is this bad the best policy is to leave it alone: the intents `interactive` and
-`handover` are nearly as good as plain TCP in the first two tables. `priority` with a threshold is
-so beside the slow path, but not beside the full queue. `default` sends on the bad path whenever
-the good one is full, and answers take several times as long. `blest` and `ecf` are meant to
-prevent that and here do not. In a tiny buffer all policies are alike and lose to TCP: it is not
-the second path that does harm there.
+`handover`, and `ecf`, are nearly as good as plain TCP in the first two tables. `priority` with a
+threshold is so beside the slow path, but not beside the full queue. `default` sends on the bad path
+whenever the good one is full, and answers take several times as long; `blest` is meant to prevent
+that and here does not.
+
+In a tiny buffer `default` loses to TCP, as the window is too small for two paths. The others beat
+it, for they send in smaller bursts than plait's plain TCP does in such a window.
 """
 
 STUDY: Final = Study(

@@ -36,8 +36,8 @@ SIZE = 1_500_000
 MUCH = SIZE // 20
 """Octets that a path with a part in the transfer carries at least."""
 
-LITTLE = 12_000
-"""Octets of handshakes and acknowledgments of a path that has none."""
+LITTLE = SIZE // 10
+"""Octets of a path that has none: a machine that pauses makes the other one look silent."""
 
 BOTH = (True, True)
 FIRST = (True, False)

@@ -71,7 +71,7 @@ def concordance(pairs: list[tuple[float, float]]) -> float:
     """
     apart = _variance([x - y for x, y in pairs])
     both = _variance([x for x, _ in pairs]) + _variance([y for _, y in pairs])
-    return 1.0 - apart / both if both else 1.0
+    return max(1.0 - apart / both, -1.0) if both else 1.0
 
 
 def _variance(values: list[float]) -> float:

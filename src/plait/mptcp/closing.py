@@ -78,6 +78,15 @@ def is_half_closed(connection: Connection, subflow: Subflow) -> bool:
     return not any(other.can_send and other is not subflow for other in connection.subflows)
 
 
+def is_delivered(connection: Connection) -> bool:
+    """Return whether only the Data ACK of our DATA_FIN is missing: both sides have all data.
+
+    A peer that got the DATA_FIN may be gone before we hear of it, as in LAST-ACK of TCP.
+    """
+    ends = connection.state in (State.CLOSING, State.LAST_ACK)
+    return ends and connection.sender.snd_una >= connection.sender.buffer.stop
+
+
 def part(connection: Connection, now: Nanos, subflow: Subflow) -> Dss | None:
     """Give a subflow in TIME-WAIT to the host; return the Data ACK for what it still answers."""
     subflow.tcp.part()

@@ -395,7 +395,7 @@ class Connection:
 
     def fail(self, failure: Failure) -> None:
         """End with an error, unless the stream had ended in order."""
-        if self.state in (State.TIME_WAIT, State.FASTCLOSE_WAIT):
+        if self.state in (State.TIME_WAIT, State.FASTCLOSE_WAIT) or closing.is_delivered(self):
             self.state = State.CLOSED
         elif self.failure is None:
             self.failure = failure

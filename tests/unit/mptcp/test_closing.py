@@ -363,3 +363,18 @@ def test_no_bare_reset_overtakes_our_fastclose(peer: MpPeer) -> None:
     closing = [any(isinstance(option, MpFastclose) for option in one.options) for one in sent]
     assert closing == sorted(closing, reverse=True)
     assert closing.count(True) == 2
+
+
+@pytest.mark.parametrize("acked", [True, False], ids=["all data is acknowledged", "some is not"])
+def test_a_peer_that_is_gone_before_its_last_data_ack_costs_nothing(
+    peer: MpPeer, acked: bool
+) -> None:
+    peer.script.write(ID, b"hello")
+    if acked:
+        acknowledge(peer, 6)
+    peer.data_fin()
+    assert peer.script.read(ID) == b""
+    peer.script.close(ID)
+    peer.first.send(RST)
+    peer.script.wait(60 * SECOND)
+    assert peer.script.endings() == [None if acked else LossReason.TIMED_OUT]
