@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from interop.shell import Shell
 
 from plait.linux.mptcp_sockets import kernel_has_mptcp
-from plait.linux.netns import can_make_namespaces
+from plait.linux.netns import Namespace, can_make_namespaces
 
 
 def missing() -> str | None:
@@ -24,3 +26,16 @@ def _machine() -> None:
     reason = missing()
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture
+def shell() -> Iterator[Shell]:
+    """Commands in a namespace of their own; what still runs at the end is killed."""
+    with Namespace() as namespace:
+        namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
+        namespace.set_mptcp_limits(subflows=8, add_addr_accepted=8)
+        running = Shell(namespace)
+        try:
+            yield running
+        finally:
+            running.finish()

@@ -2,92 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import random
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
+from interop.shell import TUNS, Shell, load
 
-from plait.linux.netns import Namespace
 from plait.trace.pcap import ip_packet, read_pcap
 from plait.wire.packet import parse_packet
 from plait.wire.segment import Segment
 
 pytestmark = pytest.mark.privileged
 
-PLAIT = [sys.executable, "-m", "plait.cli"]
-TUNS = [
-    "--tun", "t1,local=10.9.1.1,peer=10.9.1.2/24",
-    "--tun", "t2,local=10.9.2.1,peer=10.9.2.2/24",
-]  # fmt: skip
 DATA = random.Random(3).randbytes(1 << 20)
 REPLY = b"and back\n"
-
-
-class Shell:
-    """Runs plait's commands in one namespace."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace = namespace
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command with pipes on all three streams."""
-        pipe = subprocess.PIPE
-        started = self.namespace.run(
-            lambda: subprocess.Popen([*PLAIT, *words], stdin=pipe, stdout=pipe, stderr=pipe)
-        )
-        self._running.append(started)
-        return started
-
-    def listen(self, *words: str) -> subprocess.Popen[bytes]:
-        """Start a command and wait until something listens on port 5001 or a TUN is up."""
-        started = self.start(*words)
-        for _ in range(200):
-            sockets = self.output("ss", "-Hltn", "sport = 5001")
-            links = self.output("ip", "-br", "link", "show", "up")
-            if sockets.strip() or "t1" in links:
-                time.sleep(0.2)
-                return started
-            time.sleep(0.05)
-        raise TimeoutError
-
-    def output(self, *words: str) -> str:
-        """Return what a program of the system prints."""
-        return self.namespace.run(
-            lambda: subprocess.run(words, capture_output=True, text=True, check=True).stdout
-        )
-
-    def finish(self) -> None:
-        """End what still runs."""
-        for process in self._running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-
-
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    with Namespace() as namespace:
-        namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
-        namespace.set_mptcp_limits(subflows=8, add_addr_accepted=8)
-        running = Shell(namespace)
-        try:
-            yield running
-        finally:
-            running.finish()
-
-
-def load(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
 
 
 ROLES = {

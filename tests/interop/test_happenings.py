@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from interop.test_commands import TUNS, Shell, load
-
-from plait.linux.netns import Namespace
+from interop.shell import TUNS, Shell, load
 
 pytestmark = pytest.mark.privileged
 
@@ -19,18 +16,6 @@ KERNEL: dict[str, tuple[list[str], list[str]]] = {
     "two subflows": ([], ["subflow_up", "subflow_up"]),
     "TCP": (["--mptcp", "off"], ["fell_back", "subflow_up"]),
 }
-
-
-@pytest.fixture
-def shell() -> Iterator[Shell]:
-    with Namespace() as namespace:
-        namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
-        namespace.set_mptcp_limits(subflows=8, add_addr_accepted=8)
-        running = Shell(namespace)
-        try:
-            yield running
-        finally:
-            running.finish()
 
 
 @pytest.mark.parametrize("verbose", [[], ["-v"]], ids=["quiet", "verbose"])

@@ -69,7 +69,7 @@ def _conclude(connection: Connection, now: Nanos, carriers: list[Subflow]) -> No
         if sender.edge < sender.buffer.stop:
             unblocking.on_full_window(connection, now, carriers)
         if connection.troubles.watch_at == NEVER:
-            watching.arm(connection, now)
+            watching.arm(connection, now, carriers)
 
 
 def _ask(

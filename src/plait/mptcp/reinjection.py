@@ -30,14 +30,18 @@ def on_timeout(connection: Connection, now: Nanos, subflow: Subflow) -> None:
 
     After so many in a row as the settings say it is reset (RFC 8684, 3.3.6).
     """
-    others = [one for one in connection.subflows if one is not subflow]
-    if not any(other.can_send and not other.stale for other in others):
+    if not can_spare(connection, subflow):
         return
     backoff = subflow.tcp.sender.backoff
     if backoff == 1:
         give_up_on(connection, subflow)
     if 0 < connection.settings.bad_path_timeouts <= backoff and subflow.phase is Phase.ACTIVE:
         fallback.reset(connection, now, subflow, _grievance(connection, subflow))
+
+
+def can_spare(connection: Connection, subflow: Subflow) -> bool:
+    """Return whether another subflow works that could take the data of this one."""
+    return any(one.can_send and not one.stale for one in connection.subflows if one is not subflow)
 
 
 def give_up_on(connection: Connection, subflow: Subflow) -> None:
@@ -51,7 +55,7 @@ def _grievance(connection: Connection, subflow: Subflow) -> int:
     """Return why a subflow that fails is reset: what it holds is delivered, or held up by it."""
     una = connection.sender.snd_una
     runs = subflow.tcp.sender.runs
-    delivered = all(run.dsn + run.stop - run.start <= una for run in runs)
+    delivered = all(run.dsn_stop <= una for run in runs)
     return TOO_MUCH_OUTSTANDING_DATA if delivered else UNACCEPTABLE_PERFORMANCE
 
 
@@ -61,10 +65,9 @@ def reinject_from(connection: Connection, subflow: Subflow) -> None:
         return
     una = connection.sender.snd_una
     for run in subflow.tcp.sender.runs:
-        stop = run.dsn + run.stop - run.start
-        if not run.reinjected and stop > una:
+        if not run.reinjected and run.dsn_stop > una:
             run.reinjected = True
-            _reinject(connection, max(run.dsn, una), stop)
+            _reinject(connection, max(run.dsn, una), run.dsn_stop)
 
 
 def _reinject(connection: Connection, start: int, stop: int) -> None:
@@ -130,7 +133,7 @@ def on_data_timeout(connection: Connection) -> None:
     stop = sender.snd_nxt
     for subflow in _working(connection):
         for run in subflow.tcp.sender.runs:
-            if run.dsn <= head < run.dsn + run.stop - run.start:
+            if run.dsn <= head < run.dsn_stop:
                 return
             if run.dsn > head:
                 stop = min(stop, run.dsn)

@@ -35,7 +35,7 @@ def on_full_window(connection: Connection, now: Nanos, carriers: list[Subflow]) 
         if holder is None:
             return
         slow, run = holder
-        stop = run.dsn + run.stop - run.start
+        stop = run.dsn_stop
         fast = _faster(carriers, slow, run)
         if fast is not None:
             _repeat(connection, now, start, stop, slow, fast)
@@ -64,7 +64,7 @@ def _holder(carriers: list[Subflow], position: Octets) -> tuple[Subflow, Run] | 
     for subflow in carriers:
         queue = subflow.tcp.sender.runs
         index = bisect_right(queue, position, key=_dsn) - 1
-        if index >= 0 and position < queue[index].dsn + queue[index].stop - queue[index].start:
+        if index >= 0 and position < queue[index].dsn_stop:
             return subflow, queue[index]
     return None
 

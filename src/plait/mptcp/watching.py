@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.mptcp import reinjection, runs
 from plait.mptcp.inquiry import Inquiry
-from plait.mptcp.state import Mode, Phase
+from plait.mptcp.state import Mode
 from plait.scheduling.base import Grant
 from plait.tcp.receiver import NEVER
 from plait.tcp.tail_loss import WC_DEL_ACK
@@ -28,9 +28,8 @@ LEAST_PATIENCE: Final = 20 * MILLISECOND
 """Silence beyond a round trip that is never a reason for doubt: hosts pause for as long."""
 
 
-def arm(connection: Connection, now: Nanos) -> None:
+def arm(connection: Connection, now: Nanos, carriers: list[Subflow]) -> None:
     """Look at the paths again before long; called when one of several has something to do."""
-    carriers = [subflow for subflow in connection.subflows if subflow.can_send]
     connection.troubles.watch_at = now + min(map(_patience, carriers))
 
 
@@ -76,8 +75,7 @@ def _silence_ends(subflow: Subflow) -> Nanos:
 
 def doubt(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     """Treat a path as one whose retransmission timer ran out, if another one works."""
-    others = [one for one in connection.subflows if one is not subflow]
-    if any(other.can_send and not other.stale for other in others):
+    if reinjection.can_spare(connection, subflow):
         reinjection.give_up_on(connection, subflow)
         subflow.doubted_at = now
 
@@ -94,7 +92,7 @@ def _on_idle(connection: Connection, now: Nanos, subflow: Subflow, *, working: b
     if settings.path_probe:
         quiet = subflow.tcp.keepalive.heard_at + settings.path_probe
         if quiet <= now:
-            _ask(connection, now, subflow)
+            Inquiry.begin(connection, now, subflow, UNACCEPTABLE_PERFORMANCE)
             quiet = now + settings.path_probe
         due = min(due, quiet)
     return due
@@ -107,9 +105,3 @@ def _measure(connection: Connection, subflow: Subflow) -> None:
     start = max(sender.snd_una, sender.snd_nxt - mss)
     if start < sender.snd_nxt and subflow.tcp.sender.room(0) >= mss:
         runs.copy(connection, Grant(subflow.index, start, sender.snd_nxt))
-
-
-def _ask(connection: Connection, now: Nanos, subflow: Subflow) -> None:
-    """Ask an idle path whether it works; one that does not is reset, and may be made again."""
-    if subflow.phase is Phase.ACTIVE:
-        Inquiry.begin(connection, now, subflow, UNACCEPTABLE_PERFORMANCE)

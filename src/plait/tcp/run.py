@@ -50,6 +50,11 @@ class Run:
         self.dsn = dsn
         self.reinjected = False
 
+    @property
+    def dsn_stop(self) -> Octets:
+        """Position in the data stream after the last octet."""
+        return self.dsn + self.stop - self.start
+
 
 @dataclass(init=False, slots=True)
 class Departure:
