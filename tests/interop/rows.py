@@ -77,7 +77,7 @@ class Case:
         self._host: Any = lab.stack._host
         transport = ours[1].transport
         assert isinstance(transport, StackTransport)
-        self._entry: Any = self._host._entry(transport.connection_id)
+        self._entry: Any = self._host._connections.find(transport.connection_id)
 
     @property
     def connection(self) -> Connection:

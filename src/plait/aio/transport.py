@@ -12,7 +12,6 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -104,7 +103,7 @@ class StackTransport(asyncio.Transport):
 
     def info(self) -> ConnectionInfo:
         """Return what the connection is like now, or was when the host last knew it."""
-        with suppress(UsageError):
+        if self.live:
             self._info = self._host.info(self.connection_id, self._pump.now())
         return self._info
 
@@ -142,7 +141,7 @@ class StackTransport(asyncio.Transport):
             raise UsageError(f"no such setting: {', '.join(sorted(unknown))}")
         base = self.settings if intent is None else intent_settings(intent, self.settings)
         chosen = replace(base, **settings)
-        self._host.change(self._pump.now(), self.connection_id, chosen)
+        self._host.change(self._pump.now(), self._living(), chosen)
         self.settings = chosen
         self._pump.owe()
 
@@ -151,7 +150,7 @@ class StackTransport(asyncio.Transport):
 
         Raises UsageError if no subflow on this path carries data.
         """
-        self._host.set_backup(self._pump.now(), self.connection_id, path, backup=backup)
+        self._host.set_backup(self._pump.now(), self._living(), path, backup=backup)
         self._pump.owe()
 
     def withdraw(self, address: IpAddress) -> None:
@@ -159,8 +158,14 @@ class StackTransport(asyncio.Transport):
 
         Its subflows are drained and closed first.  Raises UsageError if no other would be left.
         """
-        self._host.withdraw(self._pump.now(), self.connection_id, address)
+        self._host.withdraw(self._pump.now(), self._living(), address)
         self._pump.owe()
+
+    def _living(self) -> int:
+        """Return the connection's name.  Raises UsageError if it has ended."""
+        if not self.live:
+            raise UsageError("the connection has ended")
+        return self.connection_id
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Change whom to tell."""
@@ -346,37 +351,23 @@ class StackTransport(asyncio.Transport):
         return at > 0
 
     def _take(self, limit: Octets) -> list[Buffer]:
-        """Return what has arrived; nothing from a host that has forgotten the connection.
-
-        Any call may end a connection, so it may be gone before the event that says so.
-        """
-        try:
-            chunks = self._host.read_chunks(self._pump.now(), self.connection_id, limit)
-        except UsageError:
-            self.live = False
-            return []
+        """Return what has arrived."""
+        chunks = self._host.read_chunks(self._pump.now(), self.connection_id, limit)
         self._pump.owe()
         return chunks
 
     def _hand_over(self, data: Buffer) -> Octets:
-        """Return how much the host took; one that has forgotten the connection takes all."""
-        try:
-            taken = self._host.write(self._pump.now(), self.connection_id, data)
-        except UsageError:
-            self.live = False
-            return len(data)
+        """Return how much the host took."""
+        taken = self._host.write(self._pump.now(), self.connection_id, data)
         self._pump.owe()
         return taken
 
     def _at_end(self) -> bool:
-        try:
-            return self._host.at_end(self.connection_id)
-        except UsageError:
-            return False  # the event that it is gone tells whether it ended in order
+        """Return whether the stream was read to its end; `on_lost` knows what else ended it."""
+        return self.live and self._host.at_end(self.connection_id)
 
     def _end_reading(self) -> None:
         self._ended = True
-        self.info()
         try:
             keep_open = self._protocol.eof_received()
         except (SystemExit, KeyboardInterrupt):
@@ -388,15 +379,13 @@ class StackTransport(asyncio.Transport):
             self.close()
 
     def _finish_writing(self) -> None:
-        self.info()  # the host may forget the connection with the peer's end of stream
-        with suppress(UsageError):
+        if self.live:
             self._host.close(self._pump.now(), self.connection_id)
             self._pump.owe()
 
     def _release(self) -> None:
         """Leave the rest to the host; it no longer keeps what arrives."""
-        self.info()
-        with suppress(UsageError):
+        if self.live:
             self._host.release(self._pump.now(), self.connection_id)
             self._pump.owe()
         self._schedule_lost(None)
@@ -409,9 +398,9 @@ class StackTransport(asyncio.Transport):
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
-        self.info()
-        self.live = False
-        with suppress(UsageError):
+        if self.live:
+            self.info()
+            self.live = False
             self._host.abort(self._pump.now(), self.connection_id)
             self._pump.owe()
         self._schedule_lost(error)

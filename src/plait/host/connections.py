@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from plait.errors import UsageError
 from plait.host.settings import Settings
 from plait.mptcp.connection import Connection
 from plait.mptcp.state import Change
@@ -53,7 +54,7 @@ class Entry:
         """The application read to the end of the stream."""
 
         self.closed_told = False
-        """The application heard of the end: the id is free."""
+        """The application heard of the end, or will with the events that wait for it."""
 
         self.fast_open = False
         """Data on its SYN opened it, and the handshake is not complete."""
@@ -69,6 +70,26 @@ class Connections:
         self.by_id: dict[int, Entry] = {}
         self.by_flow: dict[bytes, tuple[Entry, Subflow]] = {}
         self.by_token: dict[int, Entry] = {}
+        self._ending: dict[int, Entry] = {}
+        self._ended: dict[int, Entry] = {}
+
+    def find(self, connection_id: int) -> Entry:
+        """Return what the application may still name.  Raises UsageError if it is gone."""
+        entry = self.by_id.get(connection_id)
+        if entry is None or entry.closed_told:
+            entry = self._ending.get(connection_id) or self._ended.get(connection_id)
+        if entry is None:
+            raise UsageError(f"no connection {connection_id}: it has ended")
+        return entry
+
+    def on_ended(self, entry: Entry) -> None:
+        """The application is told of the end with the next events."""
+        self._ending[entry.connection_id] = entry
+
+    def on_events_taken(self) -> None:
+        """The application acts on what was told; what it heard of before is done with."""
+        if self._ending or self._ended:
+            self._ended, self._ending = self._ending, {}
 
     def add(self, entry: Entry) -> None:
         """Know a connection by id, and by token if it speaks Multipath TCP."""

@@ -3,6 +3,9 @@
 Segments go in with the time of their arrival; segments to send, the next deadline and events come
 out.  After any call but the queries the driver owes a turn: `transmit` until it returns fewer than
 it may, a look at `next_timeout`, and `take_events`.
+
+A connection that ended can still be named until the `take_events` after the one that told of it,
+so that an application may act on what it hears in any order: nothing comes of that.
 """
 
 from __future__ import annotations
@@ -249,8 +252,8 @@ class Host:
             urgent: The peer's application is to hear that it comes, if this is plain TCP; do not
                 use it in new protocols (RFC 6093, 5).
         """
-        entry = self._entry(connection_id)
-        taken = entry.connection.write(data, urgent=urgent)
+        entry = self._connections.find(connection_id)
+        taken = 0 if entry.closed_told else entry.connection.write(data, urgent=urgent)
         if taken:
             self._touch(entry)
         return taken
@@ -260,12 +263,13 @@ class Host:
         chunks = self.read_chunks(now, connection_id, limit)
         if chunks:
             return b"".join(chunks)
-        entry = self._connections.by_id.get(connection_id)
-        return b"" if entry is None or entry.connection.receiver.ended else None
+        return b"" if self._connections.find(connection_id).connection.receiver.ended else None
 
     def read_chunks(self, now: Nanos, connection_id: int, limit: Octets) -> list[Buffer]:
         """Return up to `limit` octets as they lie in memory; none now or at the end is []."""
-        entry = self._entry(connection_id)
+        entry = self._connections.find(connection_id)
+        if entry.closed_told:
+            return []
         chunks = entry.connection.read(now, limit)
         if not entry.connection.receiver.unread:
             entry.readable_told = entry.end_seen = entry.connection.receiver.ended
@@ -275,49 +279,53 @@ class Host:
         return chunks
 
     def at_end(self, connection_id: int) -> bool:
-        """Return whether everything was read and nothing will come; true of ids that are gone."""
-        entry = self._connections.by_id.get(connection_id)
-        return entry is None or entry.closed_told or entry.end_seen
+        """Return whether everything was read up to the end of the peer's stream."""
+        return self._connections.find(connection_id).end_seen
 
     def close(self, now: Nanos, connection_id: int) -> None:
         """End our direction after what was written; reading goes on."""
-        entry = self._entry(connection_id)
-        entry.connection.close(now)
-        self._touch(entry)
-        self._settle(now, entry)
+        entry = self._connections.find(connection_id)
+        if not entry.closed_told:
+            entry.connection.close(now)
+            self._touch(entry)
+            self._settle(now, entry)
 
     def abort(self, now: Nanos, connection_id: int) -> None:
         """End both directions at once: MP_FASTCLOSE, or RST."""
-        entry = self._entry(connection_id)
-        entry.connection.abort(now)
-        self._touch(entry)
-        self._settle(now, entry)
+        entry = self._connections.find(connection_id)
+        if not entry.closed_told:
+            entry.connection.abort(now)
+            self._touch(entry)
+            self._settle(now, entry)
 
     def release(self, now: Nanos, connection_id: int) -> None:
         """Close, and discard what is unread and still comes."""
-        self._entry(connection_id).connection.discard()
-        self.close(now, connection_id)
+        entry = self._connections.find(connection_id)
+        if not entry.closed_told:
+            entry.connection.discard()
+            self.close(now, connection_id)
 
     def change(self, now: Nanos, connection_id: int, settings: Settings) -> None:
         """Give an open connection other settings; only those of `LIVE` may differ.
 
         Raises UsageError for others: they were settled when it opened.
         """
-        entry = self._entry(connection_id)
+        entry = self._connections.find(connection_id)
         fixed = changed_fields(entry.settings, settings) - LIVE
         if fixed:
             raise UsageError(f"{', '.join(sorted(fixed))}: choose before the connection opens")
         entry.settings = settings
-        entry.connection.change(now, settings)
-        self._touch(entry)
-        self._settle(now, entry)
+        if not entry.closed_told:
+            entry.connection.change(now, settings)
+            self._touch(entry)
+            self._settle(now, entry)
 
     def set_backup(self, now: Nanos, connection_id: int, path: Path, *, backup: bool) -> None:
         """Ask the peer to send on a subflow only if no other works, or again as on any (MP_PRIO).
 
         Raises UsageError if no subflow on this path carries data.
         """
-        entry = self._entry(connection_id)
+        entry = self._connections.find(connection_id)
         connection = entry.connection
         priorities.set_backup(connection, now, connection.carrier_of(path), backup)
         self._touch(entry)
@@ -328,7 +336,7 @@ class Host:
         Its subflows are drained and closed, then the peer is told (REMOVE_ADDR).  Raises UsageError
         if no subflow would be left.
         """
-        entry = self._entry(connection_id)
+        entry = self._connections.find(connection_id)
         if not any(one.can_send and one.path.local != address for one in entry.connection.subflows):
             raise UsageError(f"{address} is all this connection has: add a subflow elsewhere first")
         removal.leave(entry.connection, now, address)
@@ -342,7 +350,7 @@ class Host:
             connection_id: The connection.
             now: Until when its silence counts; by default until it last sent or heard anything.
         """
-        return self._entry(connection_id).connection.info(now)
+        return self._connections.find(connection_id).connection.info(now)
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call."""
@@ -350,15 +358,10 @@ class Host:
         if events:
             self._events = []
             self._listeners.on_events_taken()
+        self._connections.on_events_taken()
         return events
 
     # ---- events and bookkeeping
-
-    def _entry(self, connection_id: int) -> Entry:
-        entry = self._connections.by_id.get(connection_id)
-        if entry is None or entry.closed_told:
-            raise UsageError(f"no connection {connection_id}: it has ended")
-        return entry
 
     def _touch(self, entry: Entry) -> None:
         """Let the connection transmit in the next turn."""
@@ -370,8 +373,7 @@ class Host:
         """Turn what changed in a connection into events, joins and deadlines."""
         connection = entry.connection
         opened = entry.accepted
-        if not entry.closed_told:
-            report(now, entry, self._events)
+        self._report(now, entry)
         if entry.accepted and not opened:
             self._on_opened(now, entry)
         if entry.fast_open:
@@ -406,8 +408,14 @@ class Host:
             remains = Remains(now, subflow.tcp, closing.part(connection, now, subflow), span)
             self._time_wait.add(subflow.flow_in, remains)
             self._opener.answer(remains.ack(now))
+        self._report(now, entry)
+
+    def _report(self, now: Nanos, entry: Entry) -> None:
+        """Queue what the application has not heard; after the end there is nothing more."""
         if not entry.closed_told:
             report(now, entry, self._events)
+            if entry.closed_told:
+                self._connections.on_ended(entry)
 
     def _arm(self, entry: Entry) -> None:
         """See to it that a connection is looked at when it asks for it."""

@@ -15,14 +15,14 @@ from plait.units import Nanos
 
 def has_cookie(host: Host, connection_id: int) -> bool:
     """Return whether the SYN of a connection that just began will carry data (RFC 7413)."""
-    entry = host._entry(connection_id)  # noqa: SLF001 - no call of an application tells this
+    entry = host._connections.find(connection_id)  # noqa: SLF001 - no call of an application tells this
     attempt = entry.connection.subflows[0].tcp.fast_open
     return attempt is not None and bool(attempt.cookie)
 
 
 def tcp_info(host: Host, now: Nanos, connection_id: int) -> dict[str, int]:
     """Return the variables of the connection's first subflow, and those of Multipath TCP."""
-    entry = host._entry(connection_id)  # noqa: SLF001 - an observer, like TCP_INFO itself
+    entry = host._connections.find(connection_id)  # noqa: SLF001 - an observer, like TCP_INFO itself
     info = asdict(snapshot(entry.connection.subflows[0].tcp))
     info["state"] = STATES.index(info["state"]) + 1
     info["ca_state"] = CA_STATES.index(info["ca_state"])

@@ -29,6 +29,7 @@ class Recorder(asyncio.Protocol):
         self.keep_open = False
         self.ended = asyncio.Event()
         self.lost = asyncio.Event()
+        self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, StackTransport)
@@ -49,6 +50,7 @@ class Recorder(asyncio.Protocol):
         self.paused.append(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.error = exc
         self.lost.set()
 
 
@@ -248,6 +250,18 @@ def test_a_protocol_that_fails_ends_its_connection() -> None:
         assert reports[0]["transport"] is there.transport
 
     converse(Failing, scenario)
+
+
+def test_a_reset_that_comes_with_data_is_no_end_of_stream() -> None:
+    async def scenario(here: Recorder, there: Recorder) -> None:
+        for _ in range(20):
+            here.transport.write(bytes(3000))
+        here.transport.abort()
+        await there.lost.wait()
+        assert isinstance(there.error, ConnectionResetError)
+        assert not there.ended.is_set()
+
+    converse(Recorder, scenario)
 
 
 @pytest.mark.parametrize(

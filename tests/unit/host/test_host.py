@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -28,6 +29,7 @@ from plait.host.events import (
     Accepted,
     Closed,
     Established,
+    Event,
     LossReason,
     Lost,
     Readable,
@@ -35,6 +37,7 @@ from plait.host.events import (
     SubflowUp,
     Writable,
 )
+from plait.host.host import Host
 from plait.host.ports import EPHEMERAL
 from plait.host.settings import Settings
 from plait.units import SECOND
@@ -188,21 +191,56 @@ def test_resets_that_wait_are_bounded() -> None:
 # ---- using it
 
 
+def uses(host: Host, name: int) -> list[Callable[[], object]]:
+    return [
+        lambda: host.write(0, name, b"x"),
+        lambda: host.read(0, name, 1),
+        lambda: host.close(0, name),
+        lambda: host.abort(0, name),
+        lambda: host.release(0, name),
+        lambda: host.change(0, name, replace(PLAIN, keepalive=True)),
+        lambda: host.at_end(name),
+        lambda: host.info(name),
+    ]
+
+
 def test_ids_that_are_gone_are_the_callers_fault() -> None:
     peer = TcpPeer(PLAIN)
-    peer.script.host.abort(0, peer.id)
     host = peer.script.host
-    for call in (
-        lambda: host.write(0, peer.id, b"x"),
-        lambda: host.read(0, peer.id, 1),
-        lambda: host.close(0, peer.id),
-        lambda: host.abort(0, peer.id),
-        lambda: host.release(0, peer.id),
-        lambda: host.info(peer.id),
-    ):
+    host.abort(0, peer.id)
+    peer.script.turn()
+    host.take_events()
+    for call in uses(host, peer.id):
         with pytest.raises(UsageError, match="has ended"):
             call()
-    assert host.at_end(peer.id)
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_nothing_comes_of_using_a_connection_whose_end_is_news(lost: bool) -> None:
+    """An application acts on what it hears before it hears of the end, or in the same breath."""
+    peer = TcpPeer(PLAIN)
+    host = peer.script.host
+    if lost:
+        host.abort(0, peer.id)
+    else:
+        peer.script.close(peer.id)
+        peer.flow.send(FIN | ACK)
+        assert host.read(0, peer.id, 1) == b""
+    told: list[Event] = []
+    for _ in range(2):
+        before = host.info(peer.id)
+        for call in uses(host, peer.id):
+            call()
+        assert host.write(0, peer.id, b"x") == 0
+        assert host.read(0, peer.id, 1) == (None if lost else b"")
+        assert host.at_end(peer.id) is not lost
+        assert host.info(peer.id) == before
+        told += host.take_events()
+        host.transmit(0)
+    ends = [type(event) for event in told if isinstance(event, Closed | Lost)]
+    assert ends == [Lost if lost else Closed]
+    with pytest.raises(UsageError, match="has ended"):
+        host.info(peer.id)
 
 
 def test_connect_needs_an_address_that_fits() -> None:

@@ -43,6 +43,7 @@ _SCHEDULERS: Final = (
     "smallest-delay",
 )
 _CONTROLLERS: Final = (
+    "auto",
     "balia",
     "bbr",
     "coupled",
@@ -87,6 +88,7 @@ def generate(seed: int) -> Case:
             *_rules(seed, version, risky=len(damage) > 0),
             *_policies(seed),
             *_managers(seed),
+            *_probes(seed),
         ),
     )
 
@@ -240,6 +242,21 @@ def _managers(seed: int) -> list[Fault]:
             values = {"at_ms": draw.randint(100, 5000), "path_manager": draw.choice(_JOINING)}
             faults.append(Fault(kind="signal", host=host, name=CHANGE, values=values))
     return faults
+
+
+def _probes(seed: int) -> list[Fault]:
+    """Return who asks idle paths how they are, and how often."""
+    draw = Seed(seed).random("probes")
+    spans = {
+        "failback_probe_ms": (0, 100, 5000),
+        "path_probe_ms": (100, 1000, 15_000),
+    }
+    return [
+        _setting(host, **{name: draw.choice(values)})
+        for host in (INITIATOR, LISTENER)
+        for name, values in spans.items()
+        if draw.random() < 0.2
+    ]
 
 
 def _setting(host: str, **values: Any) -> Fault:

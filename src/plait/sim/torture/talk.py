@@ -6,7 +6,6 @@ from random import Random
 from typing import Final
 
 from plait.buffers import Buffer
-from plait.errors import UsageError
 from plait.host.events import LossReason
 from plait.sim.clock import Timer
 from plait.sim.station import Application
@@ -166,10 +165,7 @@ class Party(Application):
         if self.ended or self._reader is None:
             return
         now = self.station.clock.now
-        try:
-            more = self._read(now)
-        except UsageError:
-            return  # it ended in this very turn
+        more = self._read(now)
         self.station.owe()
         if more:
             self._reader.arm(now + self.plan.read_pause)
