@@ -22,6 +22,14 @@ class UsageError(PlaitError):
     """The caller asked for something impossible; the message says what to do instead."""
 
 
+class NotSupportedError(UsageError):
+    """What a connection runs on cannot do this; the message says what can."""
+
+
+class PrivilegeError(NotSupportedError):
+    """It could with privileges that the process lacks; the message names them."""
+
+
 class UnknownNameError(UsageError):
     """No plug-in of this kind has the name."""
 

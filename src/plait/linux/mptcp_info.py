@@ -47,6 +47,7 @@ def parse_mptcp_info(octets: bytes, subflows: tuple[SubflowInfo, ...]) -> Connec
         csum_enabled=bool(named["csum_enabled"]),
         fallback=False,
         fallback_reason=None,
+        backend="kernel",
         remote_key_received=bool(named["flags"] & REMOTE_KEY_RECEIVED),
         extra_subflows=named["subflows"],
         subflows=subflows,

@@ -100,6 +100,7 @@ def _plain_info(sock: socket.socket) -> ConnectionInfo:
         csum_enabled=False,
         fallback=wanted,
         fallback_reason="the kernel fell back to TCP" if wanted else "the peer spoke plain TCP",
+        backend="kernel" if wanted else "tcp",
         bytes_sent=tcp.bytes_sent,
         bytes_received=tcp.bytes_received,
         bytes_acked=tcp.bytes_acked,

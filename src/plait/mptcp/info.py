@@ -24,6 +24,8 @@ class SubflowInfo:
     backup: bool
     local_id: int
     remote_id: int
+    id: int = 0
+    """Names the subflow as long as it lives, in this connection: 1 to 255."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,9 @@ class ConnectionInfo:
 
     fallback_reason: str | None
     """Why the connection is plain TCP; None while it is Multipath TCP."""
+
+    backend: str = "stack"
+    """What it runs on: `kernel`, `stack` (plait's own) or `tcp` (the kernel's plain TCP)."""
 
     remote_key_received: bool = False
     bytes_sent: int
