@@ -68,6 +68,8 @@ def _conclude(connection: Connection, now: Nanos, carriers: list[Subflow]) -> No
     if len(carriers) > 1:
         if sender.edge < sender.buffer.stop:
             unblocking.on_full_window(connection, now, carriers)
+        elif sender.fin_queued and not more and not connection.scheduler.spares:
+            unblocking.on_end(connection, carriers)
         if connection.troubles.watch_at == NEVER:
             watching.arm(connection, now, carriers)
 
@@ -158,9 +160,12 @@ def _burst(connection: Connection, mss: Octets) -> Octets:
 
     With checksums it is acknowledged as a whole, so that the window has to hold several.
     """
+    return runs.longest(mss) if connection.mode is Mode.TCP else _quarter(connection, mss)
+
+
+def _quarter(connection: Connection, mss: Octets) -> Octets:
+    """Return a quarter of the peer's window, in whole segments, or the longest burst if shorter."""
     longest = runs.longest(mss)
-    if connection.mode is Mode.TCP:
-        return longest
     window = connection.sender.edge - connection.sender.snd_una
     return longest if window >= 4 * longest else max(window // (4 * mss), 1) * mss
 
@@ -175,7 +180,7 @@ def _least(connection: Connection, subflow: Subflow) -> Octets:
         return _worthwhile(subflow)
     if not sender.recovery.quiet:
         return sender.mss
-    burst = _burst(connection, sender.mss) if sender.pacer is None else sender.pacer.quantum()
+    burst = _quarter(connection, sender.mss) if sender.pacer is None else sender.pacer.quantum()
     return max(sender.mss, min(burst, sender.controller.cwnd // 4))
 
 

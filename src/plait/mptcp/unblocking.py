@@ -1,9 +1,10 @@
-"""When a slow path fills the peer's window: opportunistic retransmission and penalization.
+"""When all wait for a slow path: opportunistic retransmission and penalization.
 
 Data waits, and the window ends before it because its first octets travel on a slow subflow.  A
 faster one that has room sends those once more, and if it is a queue of its own that makes the slow
 one slow, its window is reduced as by a mark of congestion, lest it happen again in the next round
-trip (after Raiciu et al., "How Hard Can It Be?", NSDI 2012, 4.2).  Schedulers need not know.
+trip (after Raiciu et al., "How Hard Can It Be?", NSDI 2012, 4.2).  Likewise at the end of the
+stream, which the fast subflow has nothing better to do than to bring.  Schedulers need not know.
 """
 
 from __future__ import annotations
@@ -27,36 +28,55 @@ MOST_RUNS: Final = 16
 def on_full_window(connection: Connection, now: Nanos, carriers: list[Subflow]) -> None:
     """Data waits beyond the window: where that holds up a fast subflow, send its head there."""
     sender = connection.sender
-    if sender.reinject.total:
+    held = _held(connection, carriers)
+    if held is None:
         return
+    start, stop, slow, fast = held
+    if _repeat(connection, start, stop, fast, sender.edge - sender.snd_nxt):
+        _penalize(slow, now)
+
+
+def on_end(connection: Connection, carriers: list[Subflow]) -> None:
+    """All of the stream is handed out: where its end travels slowly, send that on a fast one."""
+    held = _held(connection, carriers)
+    if held is not None:
+        start, stop, _, fast = held
+        _repeat(connection, start, stop, fast, 0)
+
+
+def _held(
+    connection: Connection, carriers: list[Subflow]
+) -> tuple[Octets, Octets, Subflow, Subflow] | None:
+    """Return the first range that a slow subflow carries, that one, and a faster one."""
+    sender = connection.sender
+    if sender.reinject.total:
+        return None
     start = max(sender.snd_una, sender.unblocked)
     for _ in range(MOST_RUNS):
         holder = _holder(carriers, start)
         if holder is None:
-            return
+            return None
         slow, run = holder
-        stop = run.dsn_stop
         fast = _faster(carriers, slow, run)
         if fast is not None:
-            _repeat(connection, now, start, stop, slow, fast)
-            return
-        start = stop  # it is on its way on a fast one already
+            return start, run.dsn_stop, slow, fast
+        start = run.dsn_stop  # it is on its way on a fast one already
+    return None
 
 
 def _repeat(
-    connection: Connection, now: Nanos, start: Octets, stop: Octets, slow: Subflow, fast: Subflow
-) -> None:
-    """Send on the fast subflow what the slow one carries, unless its own window is the limit."""
-    sender = connection.sender
+    connection: Connection, start: Octets, stop: Octets, fast: Subflow, spare: Octets
+) -> bool:
+    """Send a range on the fast subflow too if it has room beyond what is spare for new data."""
     mss = fast.tcp.sender.mss
     room = fast.tcp.sender.room(fast.tcp.sender.in_flight())
-    if room <= max(sender.edge - sender.snd_nxt, mss):
-        return
+    if room <= max(spare, mss):
+        return False
     stop = min(stop, start + room, start + runs.longest(mss))
-    sender.unblocked = stop
+    connection.sender.unblocked = stop
     connection.counters.mptcp_retrans += 1
     runs.copy(connection, Grant(fast.index, start, stop))
-    _penalize(slow, now)
+    return True
 
 
 def _holder(carriers: list[Subflow], position: Octets) -> tuple[Subflow, Run] | None:

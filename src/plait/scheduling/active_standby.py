@@ -13,6 +13,7 @@ class ActiveStandby(Scheduler):
     """Uses the oldest subflow that answers and is no backup, and no other beside it."""
 
     name: ClassVar[str] = "active-standby"
+    spares: ClassVar[bool] = True
 
     def schedule(
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]

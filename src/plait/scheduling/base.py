@@ -97,6 +97,9 @@ class Scheduler:
     compares: ClassVar[bool] = False
     """It chooses by round-trip times: subflows that it leaves idle are measured now and then."""
 
+    spares: ClassVar[bool] = False
+    """Some subflows are to stay unused: not even the end of a stream is repeated there."""
+
     def __init_subclass__(cls) -> None:
         cls.fenced = cls.__module__.partition(".")[0] != "plait"
 

@@ -43,6 +43,7 @@ class CheapFirst(Priority):
     """Uses later subflows for what would wait too long: expensive paths carry no short bursts."""
 
     name: ClassVar[str] = "cheap-first"
+    spares: ClassVar[bool] = True
 
     def __init__(self, overflow: Nanos = 500 * MILLISECOND) -> None:
         """Overflow to the next subflow above this queueing delay."""

@@ -13,6 +13,7 @@ class SmallestDelay(ActiveStandby):
 
     name: ClassVar[str] = "smallest-delay"
     compares: ClassVar[bool] = True
+    spares: ClassVar[bool] = False
 
     def rank(self, view: SubflowView) -> int:
         """Return the round-trip time of a subflow: the least is active."""

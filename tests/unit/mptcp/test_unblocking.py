@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.script import UNCHECKED, Flow, MpPeer
 
@@ -62,6 +64,27 @@ def test_a_full_window_moves_its_head_to_the_fast_subflow_if_data_waits(ends: bo
     held = fill(peer, second, ends=ends)
     assert repeated(peer, held) == (not ends)
     assert bool(peer.script.host.counters.mptcp_retrans) == (not ends)
+
+
+@pytest.mark.parametrize("scheduler", ["default", "load-split", "cheap-first", "active-standby"])
+@pytest.mark.parametrize("closed", [True, False], ids=["ended", "open"])
+def test_the_end_of_a_stream_moves_to_the_fast_subflow_unless_that_is_to_be_spared(
+    closed: bool, scheduler: str
+) -> None:
+    peer, second = two_paths()
+    script = peer.script
+    held = fill(peer, second, ends=True)
+    settings = replace(UNCHECKED, scheduler=scheduler)
+    script.host.change(script.now, peer.id, settings)
+    slow = peer.connection.subflows[1].tcp.sender.controller
+    window = slow.cwnd
+    if closed:
+        script.close(peer.id)
+    script.wait(FAST)
+    peer.first.send(dss=peer.ack(), window=WINDOW)
+    spared = scheduler in {"cheap-first", "active-standby"}
+    assert repeated(peer, held) == (closed and not spared)
+    assert slow.cwnd == window
 
 
 @pytest.mark.parametrize("queues", [True, False], ids=["its own queue", "the length of the path"])
