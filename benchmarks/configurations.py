@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
 
-from plait.linux.netns import SUBFLOW, Namespace, veth_pair
+from plait.linux.netns import Namespace, veth_pair
+from plait.linux.path_manager import SUBFLOW
 
 ENDPOINTS = Path(__file__).with_name("endpoints.py")
 PORT = 5001

@@ -25,8 +25,10 @@ from plait.drivers.memory import pair
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
-from plait.linux.mptcp_sockets import SocketOptions, make_socket
-from plait.linux.netns import SIGNAL, Namespace
+from plait.linux.mptcp_sockets import make_socket
+from plait.linux.netns import Namespace
+from plait.linux.path_manager import SIGNAL
+from plait.linux.socket_options import SocketOptions
 from plait.units import MILLISECOND, SECOND
 
 T = TypeVar("T")
@@ -92,7 +94,7 @@ class World:
     async def accept(self) -> asyncio.Queue[Ends]:
         """Listen and return the queue of what is accepted."""
         accepted: asyncio.Queue[Ends] = asyncio.Queue()
-        await start_server(lambda *ends: accepted.put(ends), None, PORT, stack=self.listens)
+        await start_server(lambda *ends: accepted.put(ends), None, PORT, backend=self.listens)
         return accepted
 
     async def call(self) -> Ends:
@@ -161,7 +163,7 @@ async def _at_a_kernel(hosts: Hosts, shapes: Sequence[LinkShape], scenario: Scen
     kernel = Kernel(mptcp=hosts.mptcp, congestion="cubic")
     calls = hosts.connects == "stack"
     ends: tuple[Backend, Backend] = (stack, kernel) if calls else (kernel, stack)
-    call = partial(open_connection, far(0) if calls else near(0), PORT, stack=ends[0])
+    call = partial(open_connection, far(0) if calls else near(0), PORT, backend=ends[0])
     try:
         return await scenario(World(paths, *ends, call, reverse=not calls))
     finally:

@@ -20,7 +20,8 @@ from plait.aio.stack import Stack
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
-from plait.linux.mptcp_sockets import SocketOptions, listen, make_socket
+from plait.linux.mptcp_sockets import listen, make_socket
+from plait.linux.socket_options import SocketOptions
 
 BLOCK = bytes(1 << 20)
 

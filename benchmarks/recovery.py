@@ -33,8 +33,9 @@ from plait.drivers.emulation import Emulation, LinkShape
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
-from plait.linux.mptcp_sockets import SocketOptions, listen, make_socket
+from plait.linux.mptcp_sockets import listen, make_socket
 from plait.linux.netns import Namespace
+from plait.linux.socket_options import SocketOptions
 from plait.units import MILLISECOND, SECOND
 
 SIZE = 4_000_000

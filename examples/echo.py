@@ -36,8 +36,8 @@ async def main() -> None:
         for line in (b"hello\n", b"over\n", b"two paths\n"):
             writer.write(line)
             print((await reader.readline()).decode(), end="")
-        for subflow in writer.get_extra_info("plait").subflows:
-            print(f"  {subflow.path}  {subflow.state}")
+        for path in plait.connection_of(writer).paths:
+            print(f"  {path}")
         writer.close()
 
 

@@ -22,7 +22,7 @@ async def main() -> None:
         _, writer = await plait.open_connection("10.9.1.2", 5001, stack=stack)
         writer.write(b"hello from a stack in Python\n")
         await writer.drain()
-        info = writer.get_extra_info("plait")
+        info = plait.connection_of(writer).info
         print(f"Multipath TCP: {info.is_mptcp}, token {info.token or 0:08x}")
         writer.close()
 

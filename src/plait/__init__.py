@@ -6,9 +6,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plait.aio import Stack, open_connection, start_server
+    from plait.aio import (
+        Connection,
+        Kernel,
+        Stack,
+        connection_of,
+        create_connection,
+        create_server,
+        open_connection,
+        start_server,
+        use_stack,
+    )
 
-__all__ = ["Stack", "open_connection", "start_server"]
+__all__ = [
+    "Connection",
+    "Kernel",
+    "Stack",
+    "connection_of",
+    "create_connection",
+    "create_server",
+    "open_connection",
+    "start_server",
+    "use_stack",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -22,6 +22,10 @@ class UsageError(PlaitError):
     """The caller asked for something impossible; the message says what to do instead."""
 
 
+class AddressError(UsageError):
+    """An address is none of this host's."""
+
+
 class NotSupportedError(UsageError):
     """What a connection runs on cannot do this; the message says what can."""
 

@@ -60,6 +60,9 @@ class Plan:
     sysctls: dict[str, int | str] = field(default_factory=dict)
     """Of the kernel's namespace, besides those that every lab sets."""
 
+    monitor: bool = True
+    """The stack watches its interfaces."""
+
     wrap: Wrap | None = None
     """Puts a driver of the test's own before a path's TUN device; called with the path's number."""
 
@@ -118,7 +121,7 @@ class Lab:
             self.writers.append(writer)
             await accepted.put((reader, writer))
 
-        await start_server(on_connection, None, self.port, stack=backend)
+        await start_server(on_connection, None, self.port, backend=backend)
         return accepted
 
 
@@ -128,7 +131,7 @@ def in_lab(plan: Plan, scenario: Callable[[Lab], Awaitable[T]], seconds: float =
     async def main() -> T:
         settings = Settings(checksum=plan.checksum, **(ONCE | plan.settings))
         kernel = Kernel(mptcp=plan.kernel_mptcp, congestion="cubic")
-        stack = Stack(plan.drivers(), settings)
+        stack = Stack(plan.drivers(), settings, monitor=plan.monitor)
         lab = Lab(plan, stack, kernel)
         try:
             for endpoint in plan.endpoints:
@@ -162,7 +165,7 @@ async def connect(lab: Lab, *, stack_connects: bool) -> tuple[Ends, Ends]:
     if lab.plan.mapped:
         address = f"::ffff:{address}"
     accepted = await lab.serve(listener)
-    here = await open_connection(address, lab.port, stack=initiator)
+    here = await open_connection(address, lab.port, backend=initiator)
     lab.writers.append(here[1])
     there = await accepted.get()
     return (here, there) if stack_connects else (there, here)

@@ -112,8 +112,8 @@ class Case:
 
     def set_backup(self, number: int, *, backup: bool) -> None:
         """Have our end send MP_PRIO for one of its subflows."""
-        path = self.subflow(number).path
-        self._host.set_backup(self.now(), self._entry.connection_id, path, backup=backup)
+        name = self.subflow(number).id
+        self._host.set_backup(self.now(), self._entry.connection_id, name, backup=backup)
         self._owe()
 
     def live(self) -> int:

@@ -126,7 +126,7 @@ def test_many_short_connections(connects: bool) -> None:
         caller = lab.stack if connects else lab.kernel
 
         async def call(number: int) -> None:
-            reader, writer = await open_connection(address, lab.port, stack=caller)
+            reader, writer = await open_connection(address, lab.port, backend=caller)
             request = random.Random(number).randbytes(1000)
             await send((reader, writer), request)
             assert await reader.read() == request

@@ -202,7 +202,7 @@ def test_a_link_that_goes_down_and_up_costs_no_octet(name: str) -> None:
     number, extra = LINKS[name]
     check(
         Row(
-            plan=Plan(paths=2),
+            plan=Plan(paths=2, monitor=False),
             subflows=2,
             act=down_and_up(number),
             counted=JOINED | extra,

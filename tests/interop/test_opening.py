@@ -13,7 +13,8 @@ from interop.lab import Ends, Lab, Plan, close, connect, exchange, in_lab, tcp_c
 
 from plait.aio.streams import open_connection
 from plait.drivers.base import Driver
-from plait.linux.mptcp_sockets import SocketOptions, make_socket
+from plait.linux.mptcp_sockets import make_socket
+from plait.linux.socket_options import SocketOptions
 from plait.wire.segment import SYN, Segment
 from plait.wire.tcp_options import FastOpen
 

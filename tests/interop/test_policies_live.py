@@ -80,7 +80,7 @@ class Live:
         self.paths = paths
         transport = case.ours[1].transport
         assert isinstance(transport, StackTransport)
-        self.change = transport.change
+        self.change = transport.connection.change
 
     async def moved(self) -> list[int]:
         """Return the octets that each path carries from us in a while."""

@@ -444,10 +444,15 @@ class MpPeer:
         return start + self.script.flows[segment.flow].position(segment) - segment.dss.ssn
 
     def join_syn(
-        self, local: IpAddress = PEER_2, *, address_id: int = 2, port: int = 40000
+        self,
+        local: IpAddress = PEER_2,
+        *,
+        remote: IpAddress = HOST,
+        address_id: int = 2,
+        port: int = 40000,
     ) -> tuple[Flow, list[Segment]]:
         """Send the SYN of an MP_JOIN and return its flow and the answers."""
-        flow = self.script.flow(local, port)
+        flow = self.script.flow(local, port, remote)
         option = MpJoinSyn(token=self.keys.remote_token, nonce=NONCE, address_id=address_id)
         return flow, flow.send(SYN, options=[option])
 
@@ -458,9 +463,11 @@ class MpPeer:
         assert option.hmac == expected[:SYN_ACK_HMAC_OCTETS]
         return MpJoinAck(self.keys.sent_hmac(NONCE, option.nonce)[:ACK_HMAC_OCTETS])
 
-    def join(self, local: IpAddress = PEER_2, *, address_id: int = 2) -> Flow:
-        """Join with a further flow."""
-        flow, answers = self.join_syn(local, address_id=address_id)
+    def join(
+        self, local: IpAddress = PEER_2, *, remote: IpAddress = HOST, address_id: int = 2
+    ) -> Flow:
+        """Join an address of the host's with a further flow."""
+        flow, answers = self.join_syn(local, remote=remote, address_id=address_id)
         (answer,) = answers
         flow.send(options=[self.join_ack(flow, answer)])
         return flow

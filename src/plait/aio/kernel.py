@@ -7,88 +7,26 @@ over either back end.
 from __future__ import annotations
 
 import asyncio
-import errno
 import socket
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TypeVar
+from weakref import WeakSet
 
-from plait.errors import UsageError
+from plait.aio import eyeballs
+from plait.aio.connection import connection_of
+from plait.aio.eyeballs import ATTEMPT_DELAY, LocalAddrs, Target, local_addresses
+from plait.aio.kernel_connection import KernelConnection
+from plait.aio.kernel_server import KernelServer
+from plait.aio.kernel_socket import KernelSocket
+from plait.aio.kernel_transport import make_transport
+from plait.errors import NotSupportedError, UsageError
 from plait.host.settings import Settings
-from plait.linux import mptcp_sockets, sockopts
+from plait.linux import mptcp_sockets
 from plait.linux.counters import KernelCounters
-from plait.linux.mptcp_sockets import SocketOptions
+from plait.linux.socket_options import SocketOptions, options_of
 from plait.mptcp.info import ConnectionInfo
 
 _PROTOCOL = TypeVar("_PROTOCOL", bound=asyncio.BaseProtocol)
-
-_RETRY_SECONDS: Final = 1.0
-"""How long a listener rests when the process is out of descriptors."""
-
-_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-
-
-class KernelServer:
-    """A listening socket that hands every accepted connection to a new protocol."""
-
-    def __init__(
-        self, sock: socket.socket, protocol_factory: Callable[[], asyncio.BaseProtocol]
-    ) -> None:
-        self._sock = sock
-        self._factory = protocol_factory
-        self._loop = asyncio.get_running_loop()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = asyncio.Event()
-        sock.settimeout(0)  # non-blocking
-        self.port: int = sock.getsockname()[1]
-        """The port listened on."""
-
-        self._loop.add_reader(sock.fileno(), self._on_readable)
-
-    def close(self) -> None:
-        """Stop accepting; connections already accepted go on."""
-        if self._sock.fileno() < 0:
-            return
-        self._loop.remove_reader(self._sock.fileno())
-        self._sock.close()
-        self._closed.set()
-
-    async def wait_closed(self) -> None:
-        """Wait until `close` was called and connections being handed over are settled."""
-        await self._closed.wait()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    def _on_readable(self) -> None:
-        """Accept all that wait."""
-        while True:
-            try:
-                accepted, _ = self._sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in _EXHAUSTED:
-                    raise
-                self._loop.remove_reader(self._sock.fileno())
-                self._loop.call_later(_RETRY_SECONDS, self._resume)
-                return
-            task = self._loop.create_task(self._hand_over(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _hand_over(self, accepted: socket.socket) -> None:
-        """Make a transport of an accepted socket; one that is already dead is dropped."""
-        try:
-            accepted.settimeout(0)
-            mptcp_sockets.set_nodelay(accepted)
-        except OSError:
-            accepted.close()
-            return
-        await self._loop.connect_accepted_socket(self._factory, accepted)
-
-    def _resume(self) -> None:
-        """Accept again after a rest."""
-        if self._sock.fileno() >= 0:
-            self._loop.add_reader(self._sock.fileno(), self._on_readable)
 
 
 class Kernel:
@@ -97,18 +35,26 @@ class Kernel:
     Args:
         mptcp: False for plain TCP sockets.
         congestion: A congestion control of the kernel; None leaves the choice to its sysctl.
+        counting: Whether `counters` will be asked for.
 
     Raises:
-        UsageError: The kernel cannot make such sockets.
+        NotSupportedError: The kernel cannot make such sockets.
     """
 
-    def __init__(self, *, mptcp: bool = True, congestion: str | None = None) -> None:
+    def __init__(
+        self, *, mptcp: bool = True, congestion: str | None = None, counting: bool = True
+    ) -> None:
         self._options = SocketOptions(mptcp=mptcp, congestion=congestion)
         mptcp_sockets.make_socket(socket.AF_INET, self._options).close()
-        self.counters = KernelCounters()
-        """What the namespace counted since this object was made, other programs' part included."""
+        self._counters = KernelCounters() if counting else None
+        self._servers: WeakSet[KernelServer] = WeakSet()
 
-        self._servers: set[KernelServer] = set()
+    @property
+    def counters(self) -> KernelCounters:
+        """What the namespace counted since this object was made, other programs' part included."""
+        if self._counters is None:
+            raise UsageError("nothing is counted: make the Kernel with counting=True")
+        return self._counters
 
     async def create_connection(
         self,
@@ -116,28 +62,53 @@ class Kernel:
         host: str,
         port: int,
         *,
-        local: str | None = None,
+        local_addr: LocalAddrs | None = None,
         settings: Settings | None = None,
+        data: bytes = b"",
+        happy_eyeballs_delay: float | None = ATTEMPT_DELAY,
+        reason: str | None = None,
     ) -> tuple[asyncio.Transport, _PROTOCOL]:
         """Connect and return the transport and the protocol.
 
         Args:
-            local: Address to connect from.
-            settings: Only `mptcp` and `congestion` mean something to the kernel.
+            local_addr: Addresses to connect from, tried in turn.
+            settings: `mptcp`, `congestion`, `nodelay`, `fast_open`, buffers, keep-alive and, on
+                plain TCP, `user_timeout` mean something to the kernel.
+            data: Written before all else; with `Settings.fast_open` it may leave on the SYN.
+            happy_eyeballs_delay: Connection Attempt Delay in seconds; None for one by one.
+            reason: Why it runs on this and not on what was preferred, for `info.fallback_reason`.
 
         Raises:
-            OSError: No address of `host` answered.
-            UsageError: `host` has no address, or `local` is not one of this machine.
+            OSError: `host` has no address, or none answered.
+            UsageError: A local address is not one of this machine.
+            NotSupportedError: The kernel's Multipath TCP refuses a setting.
         """
         options = self._options_of(settings)
-        sock = await mptcp_sockets.connect(host, port, options, local=local)
+
+        async def attempt(target: Target) -> tuple[socket.socket, bytes]:
+            local = None if target.local is None else (str(target.local[0]), target.local[1])
+            return await mptcp_sockets.connect(
+                target.family, target.remote, options, local=local, data=data
+            )
+
+        connected, rest = await eyeballs.connect(
+            host,
+            port,
+            attempt,
+            lambda made: made[0].close(),
+            delay=happy_eyeballs_delay,
+            local=local_addresses(local_addr),
+        )
+        sock = KernelSocket(connected)
         try:
-            loop = asyncio.get_running_loop()
-            transport, protocol = await loop.create_connection(protocol_factory, sock=sock)
+            why = options.why_tcp
+            connection = KernelConnection(sock, reason or why, wanted=why is None)
+            return await make_transport(
+                sock, connection, protocol_factory, nodelay=options.nodelay, data=rest
+            )
         except BaseException:
             sock.close()
             raise
-        return transport, protocol
 
     async def create_server(
         self,
@@ -146,25 +117,23 @@ class Kernel:
         port: int,
         *,
         settings: Settings | None = None,
+        reason: str | None = None,
     ) -> KernelServer:
         """Listen, on every address if `host` is None, and return the server.
 
-        Raises UsageError if the address is not ours or the port is taken.
+        Raises:
+            UsageError: The address is not ours or the port is taken.
+            NotSupportedError: The kernel's Multipath TCP refuses a setting.
         """
-        sock = mptcp_sockets.listen(host, port, self._options_of(settings))
-        server = KernelServer(sock, protocol_factory)
+        options = self._options_of(settings)
+        sock = mptcp_sockets.listen(host, port, options)
+        server = KernelServer(sock, protocol_factory, options, reason or options.why_tcp)
         self._servers.add(server)
         return server
 
     def info(self, transport: asyncio.BaseTransport) -> ConnectionInfo:
-        """Return a snapshot of the connection.  Raises UsageError once it is closed."""
-        sock: Any = transport.get_extra_info("socket")
-        if sock is None or sock.fileno() < 0:
-            raise UsageError("the connection is closed: ask before connection_lost returns")
-        try:
-            return sockopts.connection_info(sock)
-        except OSError as error:
-            raise UsageError(f"the kernel tells no more of this connection: {error}") from None
+        """Return a snapshot of the connection, the last one if it has ended."""
+        return connection_of(transport).info
 
     async def close(self, seconds: float = 0) -> None:
         """Stop every server.
@@ -178,7 +147,14 @@ class Kernel:
         self._servers.clear()
 
     def _options_of(self, settings: Settings | None) -> SocketOptions:
-        """Return the kernel's share of `settings`."""
+        """Return the kernel's share of `settings`.  Raises NotSupportedError if it has to refuse.
+
+        A setting that the kernel's Multipath TCP refuses is for the caller to give up, or Multipath
+        TCP is, or the kernel.
+        """
         if settings is None:
             return self._options
-        return SocketOptions(mptcp=settings.mptcp, congestion=settings.congestion)
+        options = options_of(settings, self._options)
+        if options.mptcp and options.why_tcp is not None:
+            raise NotSupportedError(options.why_tcp)
+        return options

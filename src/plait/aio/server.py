@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from plait.aio.pump import Pump
@@ -17,6 +18,7 @@ class Server(asyncio.AbstractServer):
         listener_id: The host's name for the listener.
         protocol_factory: Called for every connection.
         settings: What its connections are opened with.
+        reason: Why they run on a stack and not on what was preferred.
     """
 
     def __init__(
@@ -25,15 +27,22 @@ class Server(asyncio.AbstractServer):
         listener_id: int,
         protocol_factory: Callable[[], asyncio.BaseProtocol],
         settings: Settings,
+        reason: str | None = None,
     ) -> None:
         self.protocol_factory = protocol_factory
         self.settings = settings
+        self.reason = reason
         self.port = pump.host.listener_port(listener_id)
         self._pump = pump
         self._listener_id = listener_id
         self._connections = 0
         self._serving = True
         self._finished = asyncio.Event()
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Return nothing: a stack has no sockets.  `port` is what they would tell."""
+        return ()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop that the server runs on."""

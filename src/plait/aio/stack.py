@@ -7,12 +7,23 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Self, TypeVar, cast
 
 from plait.addresses import IpAddress
+from plait.aio import eyeballs
+from plait.aio.eyeballs import (
+    ATTEMPT_DELAY,
+    FAMILIES,
+    LocalAddrs,
+    SocketAddress,
+    Target,
+    local_addresses,
+)
+from plait.aio.monitor import Monitor
 from plait.aio.pump import Pump
 from plait.aio.server import Server
 from plait.aio.transport import StackTransport, loss_error
@@ -42,17 +53,36 @@ _SETTLE_SECONDS: Final = 0.01
 _Protocol = TypeVar("_Protocol", bound=asyncio.BaseProtocol)
 
 
-class _Opening:
-    """A connection that `create_connection` waits for."""
+class _Request:
+    """What one `create_connection` asks for; attempts at several addresses share it.
+
+    Attributes:
+        factory: Makes the protocol.
+        settings: What the connection is to be like.
+        data: Written before all else.
+        reason: Why it runs on this stack and not on what was preferred.
+        met: An attempt has succeeded, and its protocol is made: no other may.
+    """
 
     def __init__(
         self,
         factory: Callable[[], asyncio.BaseProtocol],
         settings: Settings,
-        loop: asyncio.AbstractEventLoop,
+        data: bytes,
+        reason: str | None,
     ) -> None:
         self.factory = factory
         self.settings = settings
+        self.data = data
+        self.reason = reason
+        self.met = False
+
+
+class _Opening:
+    """One attempt that waits for its outcome."""
+
+    def __init__(self, request: _Request, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
         self.opened: asyncio.Future[StackTransport] = loop.create_future()
 
 
@@ -64,6 +94,8 @@ class Stack:
         settings: What connections are like unless they ask for something else.
         entropy: Seed of everything random, for runs that are to repeat; drawn from the
             operating system by default.
+        monitor: Watch the interfaces of drivers, where the kernel lets us: when one goes down, so
+            do its addresses, and they come back with it.
     """
 
     def __init__(
@@ -71,6 +103,8 @@ class Stack:
         drivers: Sequence[Driver],
         settings: Settings | None = None,
         entropy: bytes | None = None,
+        *,
+        monitor: bool = True,
     ) -> None:
         self._drivers = tuple(drivers)
         self._host = Host(settings or Settings(), entropy or os.urandom(_ENTROPY_OCTETS))
@@ -79,12 +113,20 @@ class Stack:
         self._transports: dict[int, StackTransport] = {}
         self._servers: dict[int, Server] = {}
         self._empty = asyncio.Event()
+        self._present = {address for driver in self._drivers for address in driver.addresses}
         self._closed = False
+        self._monitored = monitor and any(driver.interface for driver in self._drivers)
+        self._monitor: Monitor | None = None
 
     @property
     def counters(self) -> Counters:
         """The host's counters, which bear Linux's names."""
         return self._host.counters
+
+    @property
+    def settings(self) -> Settings:
+        """What connections are like unless they ask for something else."""
+        return self._host.settings
 
     async def create_connection(
         self,
@@ -92,43 +134,43 @@ class Stack:
         host: str,
         port: int,
         *,
-        local: str | None = None,
+        local_addr: LocalAddrs | None = None,
         settings: Settings | None = None,
         data: bytes = b"",
+        happy_eyeballs_delay: float | None = ATTEMPT_DELAY,
+        reason: str | None = None,
     ) -> tuple[StackTransport, _Protocol]:
         """Connect and return transport and protocol, as an asyncio loop does.
 
         Args:
             protocol_factory: Called once, when the connection is open.
-            host: A numeric address, or a name of which every address is tried in turn.
+            host: A numeric address, or a name whose addresses race (RFC 8305).
             port: The remote port.
-            local: The local address of the first subflow; the host chooses by default.
+            local_addr: Local addresses for the first subflow, tried in turn; no subflow uses any
+                other unless `Settings.local_addresses` says so.  The host chooses by default.
             settings: In place of the stack's.
             data: Written before all else; with `Settings.fast_open` it may leave on the SYN.
+            happy_eyeballs_delay: Connection Attempt Delay in seconds; None for one by one.
+            reason: Why it runs on this and not on what was preferred, for `info.fallback_reason`.
 
         Raises:
             OSError: Of the kind asyncio raises: refused, reset, timed out, unreachable.
             UsageError: When the stack has no address to connect from.
         """
         self._start()
-        chosen = settings or self._host.settings
-        source = None if local is None else _numeric(local)
-        failures: list[OSError] = []
-        for remote in await self._resolve(host, port):
-            pump = self._start()
-            connection_id = self._host.connect(
-                pump.now(), remote, port, local=source, settings=chosen, data=data
-            )
-            pump.owe()
-            try:
-                transport = await self._opened(pump, connection_id, protocol_factory, chosen)
-            except OSError as error:
-                failures.append(error)
-                continue
-            return transport, cast("_Protocol", transport.get_protocol())
-        if len(failures) == 1:
-            raise failures[0]
-        raise OSError("; ".join(str(failure) for failure in failures))
+        local = local_addresses(local_addr)
+        chosen = self._limited(settings or self._host.settings, local)
+        request = _Request(protocol_factory, chosen, data, reason)
+        transport = await eyeballs.connect(
+            host,
+            port,
+            partial(self._attempt, request),
+            StackTransport.abort,
+            delay=happy_eyeballs_delay,
+            local=local,
+            families=self._families(),
+        )
+        return transport, cast("_Protocol", transport.get_protocol())
 
     async def create_server(
         self,
@@ -137,24 +179,26 @@ class Stack:
         port: int,
         *,
         settings: Settings | None = None,
+        reason: str | None = None,
     ) -> Server:
         """Listen and return the server.
 
         Args:
             protocol_factory: Called for every connection.
-            host: An address of the stack, or None for all of them.
+            host: An address of the stack, or None or a wildcard for all of them.
             port: 0 lets the host choose; `Server.port` tells.
             settings: In place of the stack's.
+            reason: As for `create_connection`.
 
         Raises:
-            UsageError: When the port is in use.
+            UsageError: When the port is in use, or the address is not ours.
         """
         pump = self._start()
-        address = None if host is None else (await self._resolve(host, port))[0]
+        address = None if host is None else await self._listening_address(host, port)
         chosen = settings or self._host.settings
         listener_id = self._host.listen(pump.now(), port, address=address, settings=chosen)
         pump.owe()
-        server = Server(pump, listener_id, protocol_factory, chosen)
+        server = Server(pump, listener_id, protocol_factory, chosen, reason)
         self._servers[listener_id] = server
         return server
 
@@ -162,7 +206,7 @@ class Stack:
         """Return what the connection of `transport` is like."""
         if not isinstance(transport, StackTransport):
             raise UsageError("the transport is not one of a stack")
-        return transport.info()
+        return transport.connection.info
 
     def on_local_address(self, address: IpAddress, *, present: bool) -> None:
         """An address of a driver went, or is there again; path managers act on that.
@@ -176,6 +220,7 @@ class Stack:
                 mtu = driver.capabilities.mtu
                 pump.host.on_local_address(pump.now(), address, present=present, mtu=mtu)
                 pump.owe()
+                (self._present.add if present else self._present.discard)(address)
                 return
         raise UsageError(f"{address} is no address of this stack")
 
@@ -191,6 +236,8 @@ class Stack:
         finally:
             if pump is not None:
                 pump.stop()
+            if self._monitor is not None:
+                self._monitor.close()
             for driver in self._drivers:
                 driver.close()
 
@@ -214,30 +261,56 @@ class Stack:
             loop = asyncio.get_running_loop()
             self._pump = Pump(loop, self._host, self._drivers, self._on_events)
             self._pump.start()
+            if self._monitored:
+                with suppress(OSError):  # no netlink here: time-outs have to do
+                    self._monitor = Monitor(self._drivers, self._on_link)
         return self._pump
 
-    async def _resolve(self, host: str, port: int) -> list[IpAddress]:
-        """Return the addresses `host` stands for, those of no family we serve left out."""
-        with suppress(ValueError):
-            return [ip_address(host)]
-        served = {address.version for driver in self._drivers for address in driver.addresses}
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [ip_address(str(name[0]).partition("%")[0]) for *_, name in found]
-        usable = [address for address in addresses if address.version in served]
-        if not usable:
-            raise UsageError(f"{host} has no address of a family that the stack has one of")
-        return usable
+    def _on_link(self, address: IpAddress, present: bool) -> None:
+        if not self._closed:
+            self.on_local_address(address, present=present)
 
-    async def _opened(
-        self,
-        pump: Pump,
-        connection_id: int,
-        factory: Callable[[], asyncio.BaseProtocol],
-        settings: Settings,
-    ) -> StackTransport:
-        """Return the transport once the connection is open; give it up when canceled."""
-        opening = _Opening(factory, settings, asyncio.get_running_loop())
+    def _families(self) -> list[int]:
+        """Return the families that the stack has addresses of, IPv6 first."""
+        served = {address.version for driver in self._drivers for address in driver.addresses}
+        return [
+            family for family, version in zip(FAMILIES, (6, 4), strict=True) if version in served
+        ]
+
+    def _limited(self, settings: Settings, local: Sequence[tuple[IpAddress, int]]) -> Settings:
+        """Return the settings of a connection that is bound to addresses (RFC 6897, 5.3.2)."""
+        usable = [str(address) for address, _ in local if address in self._present]
+        if not usable or settings.local_addresses:
+            return settings
+        return replace(settings, local_addresses=", ".join(usable))
+
+    async def _listening_address(self, host: str, port: int) -> IpAddress | None:
+        """Return the first address of `host` that is ours, None if it is a wildcard."""
+        with suppress(ValueError):
+            address = ip_address(host)
+            return None if address.is_unspecified else address
+        for family in self._families():
+            with suppress(socket.gaierror):
+                for name in await eyeballs.getaddrinfo(host, port, family):
+                    if (address := _ip(name)) in self._present:
+                        return address
+        raise UsageError(f"{host} is not an address of this stack")
+
+    async def _attempt(self, request: _Request, target: Target) -> StackTransport:
+        """Return the transport once a connection is open; give it up when canceled."""
+        pump = self._start()
+        local, local_port = target.local or (None, 0)
+        connection_id = self._host.connect(
+            pump.now(),
+            _ip(target.remote),
+            target.remote[1],
+            local=local,
+            local_port=local_port,
+            settings=request.settings,
+            data=request.data,
+        )
+        pump.owe()
+        opening = _Opening(request, asyncio.get_running_loop())
         self._openings[connection_id] = opening
         try:
             return await opening.opened
@@ -245,7 +318,7 @@ class Stack:
             if self._openings.pop(connection_id, None) is not None:
                 self._host.abort(pump.now(), connection_id)
                 pump.owe()
-            elif opening.opened.done() and not opening.opened.cancelled():
+            elif opening.opened.done() and opening.opened.exception() is None:
                 opening.opened.result().abort()
             raise
 
@@ -301,17 +374,24 @@ class Stack:
     def _on_happening(self, event: Event) -> None:
         transport = self._transports.get(event.connection_id)
         if transport is not None:
-            transport.on_happening(event)
+            transport.connection.on_happening(event)
 
     def _on_established(self, connection_id: int) -> None:
         opening = self._openings.pop(connection_id, None)
         if opening is None:
             return
+        request = opening.request
         if opening.opened.cancelled():
             self._drop(connection_id)
             return
+        if request.met:
+            self._drop(connection_id)
+            opening.opened.set_exception(loss_error(LossReason.ABORTED))
+            return
+        request.met = True
         try:
-            transport = self._attach(connection_id, opening.factory(), opening.settings)
+            protocol = request.factory()
+            transport = self._attach(connection_id, protocol, request.settings, request.reason)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             opening.opened.set_exception(error)
@@ -325,7 +405,7 @@ class Stack:
             return
         try:
             protocol = server.protocol_factory()
-            self._attach(connection_id, protocol, server.settings, server)
+            self._attach(connection_id, protocol, server.settings, server.reason, server)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             asyncio.get_running_loop().call_exception_handler(
@@ -346,13 +426,16 @@ class Stack:
         connection_id: int,
         protocol: asyncio.BaseProtocol,
         settings: Settings,
+        reason: str | None,
         server: Server | None = None,
     ) -> StackTransport:
         """Join a new connection and its protocol."""
         assert self._pump is not None
         loop = asyncio.get_running_loop()
         on_done = partial(self._on_done, server)
-        transport = StackTransport(loop, self._pump, connection_id, protocol, on_done, settings)
+        transport = StackTransport(
+            loop, self._pump, connection_id, protocol, on_done, settings, reason
+        )
         self._transports[connection_id] = transport
         if server is not None:
             server.attach()
@@ -382,8 +465,6 @@ class Stack:
             self._empty.set()
 
 
-def _numeric(address: str) -> IpAddress:
-    try:
-        return ip_address(address)
-    except ValueError:
-        raise UsageError(f"local address {address!r} is not a numeric IP address") from None
+def _ip(name: SocketAddress) -> IpAddress:
+    """Return the address of a socket address; stacks know no scopes."""
+    return ip_address(str(name[0]).partition("%")[0])

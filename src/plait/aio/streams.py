@@ -1,50 +1,42 @@
-"""Stream readers and writers, asyncio's own, over a stack or the kernel."""
+"""Stream readers and writers, asyncio's own, on whatever rung of the ladder can serve them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Final, TypeAlias, Unpack
+
+from plait.aio.opening import (
+    AnyServer,
+    ConnectOptions,
+    ServeOptions,
+    create_connection,
+    create_server,
+)
 
 LIMIT: Final = 1 << 16
 """Octets a reader holds before it pauses its transport, at twice that; asyncio's default."""
-
-_Server = TypeVar("_Server")
-_Server_co = TypeVar("_Server_co", covariant=True)
 
 ClientConnected: TypeAlias = Callable[
     [asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None
 ]
 
 
-class Backend(Protocol[_Server_co]):
-    """What streams need: the two methods that `Stack` and `Kernel` share."""
-
-    @property
-    def create_connection(self) -> Callable[..., Awaitable[tuple[Any, Any]]]:
-        """The method that connects, as an event loop's."""
-
-    @property
-    def create_server(self) -> Callable[..., Awaitable[_Server_co]]:
-        """The method that listens, as an event loop's."""
-
-
 async def open_connection(
-    host: str, port: int, *, stack: Backend[Any], limit: int = LIMIT, **options: Any
+    host: str, port: int, *, limit: int = LIMIT, **options: Unpack[ConnectOptions]
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect and return reader and writer, as `asyncio.open_connection` does.
 
     Args:
-        host: A numeric address or a name.
+        host: A name or a numeric address.
         port: The remote port.
-        stack: What the connection runs on.
         limit: The reader's limit in octets.
-        options: For the stack's `create_connection`.
+        options: Those of `create_connection`, whose errors are raised as well.
     """
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await stack.create_connection(lambda: protocol, host, port, **options)
+    transport, _ = await create_connection(lambda: protocol, host, port, **options)
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -53,19 +45,17 @@ async def start_server(
     host: str | None,
     port: int,
     *,
-    stack: Backend[_Server],
     limit: int = LIMIT,
-    **options: Any,
-) -> _Server:
+    **options: Unpack[ServeOptions],
+) -> AnyServer:
     """Listen and call `client_connected` with reader and writer of every connection.
 
     Args:
         client_connected: A function or coroutine function, which becomes a task.
-        host: An address of the stack, or None for all.
-        port: 0 lets the stack choose.
-        stack: What the server runs on.
+        host: An address of ours, or None for all.
+        port: 0 for any; `port` of the server tells.
         limit: The readers' limit in octets.
-        options: For the stack's `create_server`.
+        options: Those of `create_server`, whose errors are raised as well.
     """
     loop = asyncio.get_running_loop()
 
@@ -73,4 +63,4 @@ async def start_server(
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, client_connected, loop=loop)
 
-    return await stack.create_server(protocol_factory, host, port, **options)
+    return await create_server(protocol_factory, host, port, **options)

@@ -12,15 +12,12 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from plait.addresses import IpAddress, Path
-from plait.aio.happenings import KEPT, Happening, Happenings
+from plait.addresses import IpAddress
 from plait.aio.pump import Pump
-from plait.errors import UsageError
-from plait.host.events import Event, LossReason
-from plait.host.intents import intent_settings
+from plait.aio.stack_connection import StackConnection
+from plait.host.events import LossReason
 from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
 from plait.units import Octets
@@ -54,7 +51,7 @@ class StackTransport(asyncio.Transport):
     """The transport of one open connection.
 
     Extra information: `peername` and `sockname` of the first subflow, as sockets give them, and
-    `plait`, a fresh `ConnectionInfo`.
+    `plait`, the `StackConnection`.
 
     Args:
         loop: The loop of the stack.
@@ -63,11 +60,13 @@ class StackTransport(asyncio.Transport):
         protocol: Whom to tell; `connection_made` is the stack's to call.
         on_done: Called once with the transport, after `connection_lost`.
         settings: What the connection was opened with.
+        reason: Why it runs on this back end and not on one that was preferred.
 
     Attributes:
-        live: Whether the host still knows the connection.
-        settings: What it is like now; `change` changes it.
+        connection: What else can be asked of the connection and done to it.
     """
+
+    _start_tls_compatible: ClassVar = True  # asks event loops to put TLS over it
 
     def __init__(
         self,
@@ -77,18 +76,15 @@ class StackTransport(asyncio.Transport):
         protocol: asyncio.BaseProtocol,
         on_done: Callable[[StackTransport], None],
         settings: Settings,
+        reason: str | None = None,
     ) -> None:
-        self._info = pump.host.info(connection_id, pump.now())
-        super().__init__(_names(self._info))
+        self.connection = StackConnection(pump, connection_id, settings, reason)
+        super().__init__(_names(self.connection))
         self.connection_id = connection_id
         self._loop = loop
         self._pump = pump
         self._host = pump.host
         self._on_done = on_done
-        self.live = True
-        self.settings = settings
-        self._past: deque[Happening] = deque(maxlen=KEPT)
-        self._followers: list[Happenings] = []
         self._closing = False
         self._done = False  # connection_lost is on its way
         self._reading = True
@@ -101,71 +97,11 @@ class StackTransport(asyncio.Transport):
         self._writing_paused = False
         self.set_protocol(protocol)
 
-    def info(self) -> ConnectionInfo:
-        """Return what the connection is like now, or was when the host last knew it."""
-        if self.live:
-            self._info = self._host.info(self.connection_id, self._pump.now())
-        return self._info
-
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return `peername`, `sockname` or `plait`; there is no `socket`."""
         if name == "plait":
-            return self.info()
+            return self.connection
         return super().get_extra_info(name, default)
-
-    def happenings(self) -> Happenings:
-        """Return what happens to subflows, addresses and policies until the connection has ended.
-
-        The last 64 events so far come first.  `Readable` and `Writable` are not among them;
-        `Closed` or `Lost` comes last.
-        """
-        made = Happenings(self._past, ended=not self.live)
-        if self.live:
-            self._followers.append(made)
-        return made
-
-    def change(self, *, intent: str | None = None, **settings: Any) -> None:
-        """Change settings of the open connection, such as `scheduler="blest"`.
-
-        Args:
-            intent: Path manager, scheduler and congestion control that go together; `settings`
-                given beside it prevail.
-            settings: Fields of `Settings` that are in `plait.host.settings.LIVE`.
-
-        Raises:
-            UsageError: A setting cannot change any more, a value is impossible or its name
-                unknown, or the connection has ended.  Nothing has changed then.
-        """
-        unknown = settings.keys() - {field.name for field in fields(Settings) if field.init}
-        if unknown:
-            raise UsageError(f"no such setting: {', '.join(sorted(unknown))}")
-        base = self.settings if intent is None else intent_settings(intent, self.settings)
-        chosen = replace(base, **settings)
-        self._host.change(self._pump.now(), self._living(), chosen)
-        self.settings = chosen
-        self._pump.owe()
-
-    def set_backup(self, path: Path, *, backup: bool) -> None:
-        """Ask the peer to send on a subflow only if no other works, or again as on any (MP_PRIO).
-
-        Raises UsageError if no subflow on this path carries data.
-        """
-        self._host.set_backup(self._pump.now(), self._living(), path, backup=backup)
-        self._pump.owe()
-
-    def withdraw(self, address: IpAddress) -> None:
-        """Give up a local address, for this connection and without loss (REMOVE_ADDR).
-
-        Its subflows are drained and closed first.  Raises UsageError if no other would be left.
-        """
-        self._host.withdraw(self._pump.now(), self._living(), address)
-        self._pump.owe()
-
-    def _living(self) -> int:
-        """Return the connection's name.  Raises UsageError if it has ended."""
-        if not self.live:
-            raise UsageError("the connection has ended")
-        return self.connection_id
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Change whom to tell."""
@@ -304,29 +240,20 @@ class StackTransport(asyncio.Transport):
         elif self._eof:
             self._finish_writing()
 
-    def on_happening(self, event: Event) -> None:
-        """Tell those who follow the connection."""
-        happening = Happening(self._pump.now(), event)
-        self._past.append(happening)
-        for follower in self._followers:
-            follower.add(happening)
+    @property
+    def live(self) -> bool:
+        """Whether the host still knows the connection."""
+        return self.connection.live
 
     def on_lost(self, info: ConnectionInfo, error: OSError | None) -> None:
         """Tell the protocol that the connection has ended as `info` says, None meaning cleanly."""
-        self.live = False
-        self._info = info
-        self._end_happenings()
+        self.connection.on_ended(info)
         if error is None and not self._ended and not self._closing:
             self._end_reading()
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
         self._schedule_lost(error)
-
-    def _end_happenings(self) -> None:
-        followers, self._followers = self._followers, []
-        for follower in followers:
-            follower.end()
 
     def _read_once(self) -> bool:
         """Pass on one helping of data; return whether there was any."""
@@ -398,11 +325,7 @@ class StackTransport(asyncio.Transport):
         self._closing = True
         self._backlog.clear()
         self._backlog_octets = 0
-        if self.live:
-            self.info()
-            self.live = False
-            self._host.abort(self._pump.now(), self.connection_id)
-            self._pump.owe()
+        self.connection.abort()
         self._schedule_lost(error)
 
     def _schedule_lost(self, error: BaseException | None) -> None:
@@ -412,7 +335,7 @@ class StackTransport(asyncio.Transport):
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
         if not self.live:
-            self._end_happenings()
+            self.connection.end_events()
         try:
             self._protocol.connection_lost(error)
         finally:
@@ -447,11 +370,12 @@ def _stable(data: bytes | bytearray | memoryview) -> Buffer:
     return bytes(data)
 
 
-def _names(info: ConnectionInfo) -> dict[str, Any]:
-    """Return the extra information that does not change."""
-    if not info.subflows:
+def _names(connection: StackConnection) -> dict[str, Any]:
+    """Return the names of the first subflow, which stay what they are (RFC 6897, 4.2.2)."""
+    subflows = connection.info.subflows
+    if not subflows:
         return {}
-    path = info.subflows[0].path
+    path = subflows[0].path
     return {
         "peername": _socket_name(path.remote, path.remote_port),
         "sockname": _socket_name(path.local, path.local_port),

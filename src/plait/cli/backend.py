@@ -56,7 +56,7 @@ class Network(Protocol):
         host: str,
         port: int,
         *,
-        local: str | None = None,
+        local_addr: str | None = None,
     ) -> tuple[asyncio.Transport, _PROTOCOL]:
         """Connect."""
 

@@ -114,7 +114,9 @@ async def _show(world: World, view: View, size: int, settings: Settings) -> int:
     with tempfile.TemporaryFile(prefix="plait-demo-") as file:
         view.line(f"A file of {show_amount(size)} over both, {_cut_name(world)} is cut:")
         file.write(os.urandom(size))
-        both = await _transfer(world, view, file, size, settings, cut=world.paths[0])
+        local = ", ".join(path.plan.local for path in world.paths)
+        mesh = replace(settings, local_addresses=local)
+        both = await _transfer(world, view, file, size, mesh, cut=world.paths[0])
     view.line()
     for path, outcome in zip(world.paths, alone, strict=True):
         view.line(f"  {path.plan.name + ' alone':<12} {outcome.goodput:5.1f} Mbit/s")
@@ -164,7 +166,7 @@ async def _transfer(
         lambda: Upload(file),
         plan.remote,
         PORT,
-        local=plan.local,
+        local_addr=plan.local,
         settings=settings,
     )
     watch = _Watch(world, view, octets, began)

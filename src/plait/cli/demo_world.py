@@ -14,7 +14,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from typing import Final
 
-from plait.aio.kernel import KernelServer
+from plait.aio.kernel_server import KernelServer
 from plait.aio.stack import Stack
 from plait.cli.demo_transfer import Receiver
 from plait.drivers.base import Driver
@@ -24,8 +24,8 @@ from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
 from plait.linux import counters, mptcp_sockets
-from plait.linux.mptcp_sockets import SocketOptions
 from plait.linux.netns import Namespace
+from plait.linux.socket_options import SocketOptions
 from plait.units import MILLISECOND
 
 PORT: Final = 5001
@@ -94,7 +94,9 @@ async def kernel_world() -> AsyncIterator[World]:
             tun = namespace.run(partial(Tun, _tun_spec(plan)))
             made.callback(tun.close)
             emulations.append(Emulation(tun, plan.shape()))
-        server = KernelServer(listener, lambda: Receiver(receivers.append))
+        server = KernelServer(
+            listener, lambda: Receiver(receivers.append), SocketOptions(), reason=None
+        )
         made.callback(server.close)
         world = _world(
             "plait (sends) -- two TUN devices -- Linux kernel MPTCP (receives)",

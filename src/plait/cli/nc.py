@@ -260,7 +260,9 @@ async def _nc(
                 relay.keep = keep
                 relay.server = await network.create_server(lambda: NcProtocol(relay), bind, port)
             else:
-                await network.create_connection(lambda: NcProtocol(relay), host, port, local=bind)
+                await network.create_connection(
+                    lambda: NcProtocol(relay), host, port, local_addr=bind
+                )
             await _until_done(relay, watcher)
             await relay.output.drain()
         finally:

@@ -135,7 +135,7 @@ async def _measure(
         watcher = Watcher(network, verbose=verbose)
         try:
             _, protocol = await network.create_connection(
-                lambda: ClientProtocol(request, watcher.update), host, port, local=bind
+                lambda: ClientProtocol(request, watcher.update), host, port, local_addr=bind
             )
             loop = asyncio.get_running_loop()
             began = loop.time()

@@ -14,7 +14,7 @@ import click
 
 from plait.addresses import Path, show_endpoint
 from plait.aio.happenings import Happenings
-from plait.aio.transport import StackTransport
+from plait.aio.stack_connection import StackConnection
 from plait.cli.backend import Network
 from plait.cli.chronicle import Chronicle
 from plait.errors import UsageError
@@ -57,7 +57,8 @@ class Watcher:
         self._last = None
         self._subflows = {}
         self._chronicle = Chronicle(time.monotonic_ns())
-        self._happenings = transport.happenings() if isinstance(transport, StackTransport) else None
+        connection = transport.get_extra_info("plait")
+        self._happenings = connection.events() if isinstance(connection, StackConnection) else None
         self.update()
 
     @property

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from plait.addresses import IpAddress
@@ -51,16 +52,37 @@ class DriverCounters:
     """Segments the network behind the driver did not take, as if a queue were full."""
 
 
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """An interface of the kernel that packets of a driver pass."""
+
+    name: str
+    namespace: int
+    """Inode of the network namespace it is in."""
+
+
+def network_namespace() -> int:
+    """Return the inode of the calling thread's network namespace, 0 where there are none."""
+    try:
+        return Path("/proc/thread-self/ns/net").stat().st_ino
+    except OSError:
+        return 0
+
+
 class Driver:
     """Moves segments between a host and one network; subclasses fill in every method they need.
 
     Drivers raise OSError from `read_burst` when the network is gone for good, and never for the
     content of a packet or a full queue.
+
+    Attributes:
+        interface: The kernel's interface that packets pass, None if there is none.
     """
 
     def __init__(self, capabilities: Capabilities, addresses: Sequence[IpAddress]) -> None:
         self.capabilities = capabilities
         self.addresses = tuple(addresses)
+        self.interface: Interface | None = None
         self.counters = DriverCounters()
         self._errors: list[IcmpError] = []
 
@@ -97,6 +119,7 @@ class Wrapper(Driver):
     def __init__(self, inner: Driver) -> None:
         super().__init__(inner.capabilities, inner.addresses)
         self.counters = inner.counters
+        self.interface = inner.interface
         self._inner = inner
 
     def fileno(self) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 from plait.host.output import cut
 from plait.units import Octets
 from plait.wire.checksum import fold, internet_checksum, ones_sum, sum_each, sum_pieces
-from plait.wire.packet import ip_header
+from plait.wire.packet import segment_header
 from plait.wire.segment import ACK, CWR, FIN, PSH, Buffer, Segment
 from plait.wire.tcp import CHECKSUM_OFFSET, PROTOCOL, checksum_ok, pseudo_sum, tcp_header
 
@@ -42,7 +42,7 @@ def packets(segment: Segment) -> Iterator[list[Buffer]]:
     header[_SEQ] = bytes(4)
     header[_FLAGS] = 0
     fixed = ones_sum(memoryview(header)) + pseudo_sum(flow, len(header))
-    full = ip_header(flow, len(header) + size, segment.ecn)
+    full = segment_header(segment, len(header) + size)
     seq = segment.seq
     left = segment.length
     sums = _sums(segment.payload, size)
@@ -54,7 +54,7 @@ def packets(segment: Segment) -> Iterator[list[Buffer]]:
         header[_FLAGS] = flags
         checksum = ~fold(fixed + seq + flags + length + next(sums)) & 0xFFFF
         header[_CHECKSUM] = checksum.to_bytes(2, "big")
-        ip = full if length == size else ip_header(flow, len(header) + length, segment.ecn)
+        ip = full if length == size else segment_header(segment, len(header) + length)
         yield [ip + header, *payload]
         seq = (seq + length) & _MASK32
         flags &= ~CWR

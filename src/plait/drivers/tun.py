@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from plait.drivers.base import Capabilities, Driver
+from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
 from plait.drivers.merging import Merger, packets
 from plait.drivers.tun_device import TunDevice
 from plait.drivers.tun_spec import TunSpec
@@ -37,6 +37,7 @@ class Tun(Driver):
             checksum=self._device.header,
         )
         super().__init__(capabilities, spec.local)
+        self.interface = Interface(spec.name, network_namespace())
         self._merger = None if self._device.header else Merger()
 
     def fileno(self) -> int:

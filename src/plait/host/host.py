@@ -11,7 +11,8 @@ so that an application may act on what it hears in any order: nothing comes of t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Literal
 
 from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
@@ -21,18 +22,19 @@ from plait.host.deadlines import Deadlines
 from plait.host.events import Event
 from plait.host.listener import Listener, Listeners
 from plait.host.opener import Opener
-from plait.host.ports import free_port
+from plait.host.ports import port_to_listen
 from plait.host.reporting import report
 from plait.host.reset import reverse_flow
-from plait.host.settings import LIVE, Settings, changed_fields
+from plait.host.settings import LIVE, Settings
 from plait.host.thinning import thin
 from plait.host.time_wait import Remains
-from plait.mptcp import closing, priorities, removal
+from plait.mptcp import closing, priorities, steering
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.paths import may_join
 from plait.mptcp.state import State
 from plait.mptcp.tuning import Memory
 from plait.tcp.receiver import NEVER
+from plait.tcp.settings import TcpSettings, changed_fields
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
@@ -146,8 +148,7 @@ class Host:
             entry = self._connections.by_id.get(connection_id)
             if entry is not None:
                 entry.connection.handle_timeout(now)
-                self._touch(entry)
-                self._settle(now, entry)
+                self._react(now, entry)
 
     def on_local_address(
         self, now: Nanos, address: IpAddress, present: bool, mtu: Octets = 1500
@@ -159,8 +160,7 @@ class Host:
             self._mtus.pop(address, None)
         for entry in list(self._connections.by_id.values()):
             entry.connection.on_local_address(now, address, present)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
     def on_icmp_error(self, now: Nanos, error: IcmpError) -> None:
         """A router or host says that it could not pass on a segment of ours (RFC 5927)."""
@@ -173,8 +173,7 @@ class Host:
             return
         if subflow.tcp.failure is not None:
             entry.connection.on_subflow_ended(now, subflow)
-        self._touch(entry)
-        self._settle(now, entry)
+        self._react(now, entry)
 
     # ---- the application
 
@@ -197,9 +196,10 @@ class Host:
         """
         if not 0 < remote_port < 65536:
             raise UsageError(f"port {remote_port} is not between 1 and 65535")
-        source = self._opener.source_for(local, remote)
-        wanted = Path(source, local_port, remote, remote_port)
-        entry = self._opener.connect(now, wanted, settings or self.settings, data)
+        chosen = settings or self.settings
+        source, bound = self._opener.source_for(local, remote, chosen)
+        wanted = Path(source, local_port or bound, remote, remote_port)
+        entry = self._opener.connect(now, wanted, chosen, data)
         self._touch(entry)
         return entry.connection_id
 
@@ -215,14 +215,9 @@ class Host:
 
         Raises UsageError if the port is taken or the address is not ours.
         """
-        if not 0 <= port < 65536:
-            raise UsageError(f"port {port} is not between 0 and 65535")
-        if address is not None and address not in self._mtus:
-            raise UsageError(f"{address} is no address of this host")
-        if port == 0:
-            port = free_port(self._opener.entropy, self._listeners, address)
-        elif self._listeners.in_use(address, port):
-            raise UsageError(f"port {port} is in use: choose another or stop who listens there")
+        if address is not None:
+            self._opener.check_local(address)
+        port = port_to_listen(self._opener.entropy, self._listeners, address, port)
         listener_id = self._opener.next_id()
         self._listeners.add(Listener(listener_id, address, port, settings or self.settings))
         return listener_id
@@ -240,8 +235,7 @@ class Host:
         for connection_id in sorted(listener.opening) if listener is not None else ():
             entry = self._connections.by_id[connection_id]
             entry.connection.abort(now)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
     def write(
         self, now: Nanos, connection_id: int, data: Buffer, *, urgent: bool = False
@@ -287,16 +281,14 @@ class Host:
         entry = self._connections.find(connection_id)
         if not entry.closed_told:
             entry.connection.close(now)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
     def abort(self, now: Nanos, connection_id: int) -> None:
         """End both directions at once: MP_FASTCLOSE, or RST."""
         entry = self._connections.find(connection_id)
         if not entry.closed_told:
             entry.connection.abort(now)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
     def release(self, now: Nanos, connection_id: int) -> None:
         """Close, and discard what is unread and still comes."""
@@ -311,37 +303,99 @@ class Host:
         Raises UsageError for others: they were settled when it opened.
         """
         entry = self._connections.find(connection_id)
-        fixed = changed_fields(entry.settings, settings) - LIVE
+        fixed = changed_fields(entry.settings, settings).keys() - LIVE
         if fixed:
             raise UsageError(f"{', '.join(sorted(fixed))}: choose before the connection opens")
         entry.settings = settings
         if not entry.closed_told:
             entry.connection.change(now, settings)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
-    def set_backup(self, now: Nanos, connection_id: int, path: Path, *, backup: bool) -> None:
+    # ---- subflows and addresses; all raise UsageError on plain TCP and after the end
+
+    def open_subflow(
+        self,
+        now: Nanos,
+        connection_id: int,
+        local: IpAddress | None = None,
+        remote: IpAddress | None = None,
+        *,
+        local_port: int = 0,
+        remote_port: int = 0,
+        backup: bool = False,
+    ) -> int:
+        """Begin to join a subflow, as initiator or as listener, and return its id.
+
+        None and 0 leave the choice to the host, and stand for the peer's first address and port.
+        Raises UsageError if there is no such path, or one too many.
+        """
+        entry = self._connections.find(connection_id)
+        wish = steering.wish(entry.connection, local, remote, local_port, remote_port, backup)
+        subflow = self._opener.join(now, entry, wish)
+        self._react(now, entry)
+        return subflow.id
+
+    def close_subflow(
+        self, now: Nanos, connection_id: int, subflow_id: int, how: Literal["fin", "rst"] = "fin"
+    ) -> None:
+        """Close one subflow; what it carries goes elsewhere, and no other takes its place.
+
+        Raises UsageError if there is none of this id, or none other that works.
+        """
+        entry = self._connections.find(connection_id)
+        steering.close_subflow(entry.connection, now, subflow_id, how)
+        self._react(now, entry)
+
+    def subflow_settings(self, connection_id: int, subflow_id: int) -> TcpSettings:
+        """Return what one subflow is like.  Raises UsageError if there is none of this id."""
+        connection = self._connections.find(connection_id).connection
+        return steering.find(connection, subflow_id).tcp.settings
+
+    def change_subflow(
+        self, now: Nanos, connection_id: int, subflow_id: int, settings: TcpSettings
+    ) -> None:
+        """Give one subflow settings of its own; only those of `SUBFLOW` may differ.
+
+        A later `change` of the same setting applies to all.  Raises UsageError for others.
+        """
+        entry = self._connections.find(connection_id)
+        steering.change_subflow(entry.connection, now, subflow_id, settings)
+        self._react(now, entry)
+
+    def set_backup(self, now: Nanos, connection_id: int, subflow_id: int, *, backup: bool) -> None:
         """Ask the peer to send on a subflow only if no other works, or again as on any (MP_PRIO).
 
-        Raises UsageError if no subflow on this path carries data.
+        Raises UsageError if none of this id carries data.
         """
         entry = self._connections.find(connection_id)
-        connection = entry.connection
-        priorities.set_backup(connection, now, connection.carrier_of(path), backup)
+        subflow = steering.carrier(entry.connection, subflow_id)
+        priorities.set_backup(entry.connection, now, subflow, backup)
         self._touch(entry)
 
-    def withdraw(self, now: Nanos, connection_id: int, address: IpAddress) -> None:
-        """Give up a local address that still works, for one connection and without loss.
+    def add_addresses(
+        self, now: Nanos, connection_id: int, endpoints: Sequence[tuple[IpAddress, int]]
+    ) -> None:
+        """Let a connection use addresses of this host; subflows are bound to ports but 0.
 
-        Its subflows are drained and closed, then the peer is told (REMOVE_ADDR).  Raises UsageError
-        if no subflow would be left.
+        The path manager opens what it sees fit.  Raises UsageError if one is not ours.
         """
         entry = self._connections.find(connection_id)
-        if not any(one.can_send and one.path.local != address for one in entry.connection.subflows):
-            raise UsageError(f"{address} is all this connection has: add a subflow elsewhere first")
-        removal.leave(entry.connection, now, address)
-        self._touch(entry)
-        self._settle(now, entry)
+        for address, _ in endpoints:
+            self._opener.check_local(address)
+        steering.add_addresses(entry.connection, now, endpoints)
+        self._react(now, entry)
+
+    def remove_addresses(
+        self, now: Nanos, connection_id: int, addresses: Collection[IpAddress]
+    ) -> None:
+        """Have a connection use local addresses no more, without loss.
+
+        Their subflows are drained and closed, then the peer is told (REMOVE_ADDR); if no other
+        works, one is opened before.  Raises UsageError if none can be.
+        """
+        entry = self._connections.find(connection_id)
+        steering.remove_addresses(entry.connection, now, frozenset(addresses))
+        self._react(now, entry)
 
     def info(self, connection_id: int, now: Nanos = 0) -> ConnectionInfo:
         """Return a snapshot of a connection.  Raises UsageError if the id is gone.
@@ -362,6 +416,11 @@ class Host:
         return events
 
     # ---- events and bookkeeping
+
+    def _react(self, now: Nanos, entry: Entry) -> None:
+        """Draw the consequences of what was done to a connection."""
+        self._touch(entry)
+        self._settle(now, entry)
 
     def _touch(self, entry: Entry) -> None:
         """Let the connection transmit in the next turn."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 
 from plait.addresses import IpAddress, Path, path_of_arrival
-from plait.errors import UsageError
+from plait.errors import AddressError, UsageError
 from plait.host.black_holes import BlackHoles
 from plait.host.connections import Connections, Entry
 from plait.host.fast_open import PAUSE, CookieCache, CookieMaker, Worth
@@ -25,6 +26,7 @@ from plait.host.time_wait import Remains, TimeWait, Verdict
 from plait.mptcp import handshake
 from plait.mptcp.connection import Connection
 from plait.mptcp.state import Mode
+from plait.mptcp.subflow import Subflow
 from plait.mptcp.tuning import Memory
 from plait.mptcp.version import Version
 from plait.pathing.base import OpenSubflow
@@ -124,14 +126,25 @@ class Opener:
         self._connections.add_subflow(entry, subflow)
         return entry
 
-    def source_for(self, local: IpAddress | None, remote: IpAddress) -> IpAddress:
-        """Return the address to connect from.  Raises UsageError if there is none."""
+    def source_for(
+        self, local: IpAddress | None, remote: IpAddress, settings: Settings
+    ) -> tuple[IpAddress, int]:
+        """Return the address to connect from, and the port that settings bind it to.
+
+        Raises UsageError if there is none.
+        """
         if is_group(remote.packed):
             raise UsageError(f"{remote} is no single host: TCP connects two (RFC 9293, 3.9.2.3)")
-        source = local or source_for(self.mtus, remote)
-        if source not in self.mtus:
-            raise UsageError(f"{source} is no address of this host")
-        return source
+        ports = dict(settings.chosen)
+        source = local or source_for(ports or self.mtus, remote)
+        for address in (source, *ports):
+            self.check_local(address)
+        return source, ports.get(source, 0)
+
+    def check_local(self, address: IpAddress) -> None:
+        """Raise AddressError if an address is not ours."""
+        if address not in self.mtus:
+            raise AddressError(f"{address} is no address of this host")
 
     def _take_path(self, now: Nanos, wanted: Path) -> Path:
         """Return a free path; one in TIME-WAIT is free once timestamps can tell (RFC 6191, 2)."""
@@ -144,21 +157,30 @@ class Opener:
         """Begin the subflows that the path manager wants."""
         wishes, entry.connection.joins = entry.connection.joins, []
         for wish in wishes:
-            self._open_join(now, entry, wish)
+            if wish.local in self.mtus:
+                with suppress(UsageError):  # no port is free
+                    self.join(now, entry, wish)
 
-    def _open_join(self, now: Nanos, entry: Entry, wish: OpenSubflow) -> None:
-        if wish.local not in self.mtus:
-            return
-        connection = entry.connection
-        preferred = connection.subflows[0].path.local_port if entry.listener_id is None else 0
-        path = Path(wish.local, preferred, wish.remote, wish.remote_port)
-        flow = path.flow_in()
-        used = any(subflow.path == path for subflow in connection.subflows)  # the peer may have it
-        if not preferred or used or flow in self._connections.by_flow or flow in self.time_wait:
-            path = self._take_path(now, Path(wish.local, 0, wish.remote, wish.remote_port))
-        iss = self._iss(now, path, None)
-        subflow = connection.join(now, wish, path, iss, self.mtus[wish.local])
+    def join(self, now: Nanos, entry: Entry, wish: OpenSubflow) -> Subflow:
+        """Begin a further subflow.  Raises UsageError if the port it is bound to is in use."""
+        path = self._path_for(now, entry, wish)
+        iss = self._iss(now, path, self.time_wait.pop(path.flow_in()))
+        subflow = entry.connection.join(now, wish, path, iss, self.mtus[wish.local])
         self._connections.add_subflow(entry, subflow)
+        return subflow
+
+    def _path_for(self, now: Nanos, entry: Entry, wish: OpenSubflow) -> Path:
+        """Return a free path: from the port given, that of the first subflow, or any."""
+        connection = entry.connection
+        bound = wish.local_port or connection.selection.ports.get(wish.local, 0)
+        if not bound and entry.listener_id is None:
+            same = connection.subflows[0].path.local_port
+            path = Path(wish.local, same, wish.remote, wish.remote_port)
+            flow = path.flow_in()
+            used = any(one.path == path for one in connection.subflows)  # the peer may have it
+            if not used and flow not in self._connections.by_flow and flow not in self.time_wait:
+                return path
+        return self._take_path(now, Path(wish.local, bound, wish.remote, wish.remote_port))
 
     # ---- segments for no subflow
 
@@ -249,7 +271,7 @@ class Opener:
             self._counters.mp_join_no_token_found += 1
             self._reset(segment, handshake.served(self._settings)[0].reasons(MPTCP_SPECIFIC))
             return None
-        reason = entry.connection.refusal(now)
+        reason = entry.connection.refusal(now, path.local)
         if reason is not None:
             self._counters.mp_join_rejected += 1
             self._reset(segment, entry.connection.version.reasons(reason))

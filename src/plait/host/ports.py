@@ -45,8 +45,16 @@ def free_path(entropy: Entropy, tables: Sequence[Container[bytes]], wanted: Path
     )
 
 
-def free_port(entropy: Entropy, listeners: Listeners, address: IpAddress | None) -> int:
-    """Return a port nobody listens on.  Raises UsageError if there is none."""
+def port_to_listen(
+    entropy: Entropy, listeners: Listeners, address: IpAddress | None, wanted: int
+) -> int:
+    """Return a port that nobody listens on, any for 0.  Raises UsageError if there is none."""
+    if not 0 <= wanted < 65536:
+        raise UsageError(f"port {wanted} is not between 0 and 65535")
+    if wanted:
+        if listeners.in_use(address, wanted):
+            raise UsageError(f"port {wanted} is in use: choose another or stop who listens there")
+        return wanted
     low, high = EPHEMERAL
     start = entropy.below(high - low)
     for step in range(high - low):

@@ -5,7 +5,7 @@ Each layer adds its own to those of the layer below, so that one flat value serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from plait.errors import check_name
@@ -21,6 +21,7 @@ LIVE: Final = frozenset(
         "congestion",
         "data_retries",
         "failback_probe",
+        "fate_sharing",
         "keepalive",
         "keepalive_idle",
         "keepalive_interval",
@@ -35,6 +36,8 @@ LIVE: Final = frozenset(
         "scheduler",
         "subflow_time_wait",
         "time_wait",
+        "tos",
+        "ttl",
         "user_timeout",
     }
 )
@@ -87,9 +90,3 @@ class Settings(ConnectionSettings):
         ConnectionSettings.__post_init__(self)
         check_name("syn_cookies", self.syn_cookies, SYN_COOKIES)
         check_name("fast_open", self.fast_open, FAST_OPEN)
-
-
-def changed_fields(before: Settings, after: Settings) -> set[str]:
-    """Return the names of the settings that differ."""
-    names = [field.name for field in fields(Settings)]
-    return {name for name in names if getattr(before, name) != getattr(after, name)}

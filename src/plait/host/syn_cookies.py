@@ -114,6 +114,7 @@ def answer_syn(
     """
     flow = reverse_flow(syn.flow)
     answer = Segment(flow, iss, (syn.seq + 1) & MASK32, SYN | ACK, told_window(settings))
+    answer.marking = settings.marking
     options: list[Option] = [Mss(mss)]
     if settings.timestamps and syn.ts_val != ABSENT:
         offered = {type(option) for option in syn.options}

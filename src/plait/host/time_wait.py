@@ -43,6 +43,7 @@ class Remains:
         "challenges",
         "dss",
         "flow_out",
+        "marking",
         "rcv_nxt",
         "recent",
         "recent_at",
@@ -66,6 +67,7 @@ class Remains:
         self.rcv_nxt = wrap32(receiver.rcv_nxt, receiver.irs)
         self.window = min(65535, tcp.window >> receiver.scale)
         self.dss = dss
+        self.marking = tcp.settings.marking
         self.stamp = tcp.timestamps.offset if tcp.timestamps.on else ABSENT
         """What our clock adds to the time, `ABSENT` without timestamps."""
 
@@ -122,6 +124,7 @@ class Remains:
             segment.ts_val = clock(now, self.stamp)
             segment.ts_ecr = self.recent
         segment.dss = self.dss
+        segment.marking = self.marking
         return segment
 
 

@@ -14,14 +14,24 @@ _PREFIX: Final = "MPTcpExt:"
 
 
 class KernelCounters:
-    """What the calling thread's network namespace counts from now on."""
+    """What the calling thread's network namespace counts from now on.
+
+    That is nothing where the kernel has no Multipath TCP.
+    """
 
     def __init__(self) -> None:
-        self._before = snapshot()
+        self._before = self._counted()
 
     def snapshot(self) -> dict[str, int]:
         """Return what was counted since this object was made, names that stood still included."""
-        return difference(self._before, snapshot())
+        return difference(self._before, self._counted())
+
+    @staticmethod
+    def _counted() -> dict[str, int]:
+        try:
+            return snapshot()
+        except UsageError:
+            return {}
 
 
 def snapshot() -> dict[str, int]:

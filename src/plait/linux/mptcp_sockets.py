@@ -1,8 +1,8 @@
 """Sockets of the kernel's Multipath TCP, for blocking code and for asyncio.
 
 asyncio resolves even numeric addresses through getaddrinfo, which knows no protocol 262, and sets
-TCP_NODELAY on protocol 6 alone.  So names are resolved here as for TCP, connecting is done here,
-and every socket gets TCP_NODELAY.
+TCP_NODELAY on protocol 6 alone.  So connecting is done here, to addresses that were resolved as for
+TCP, and every socket gets TCP_NODELAY.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ import contextlib
 import errno
 import os
 import socket
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from plait.errors import UsageError
-
-IPPROTO_MPTCP: Final = 262
+from plait.errors import NotSupportedError, UsageError
+from plait.linux.socket_options import IPPROTO_MPTCP, SocketOptions
 
 SocketAddress: TypeAlias = tuple[Any, ...]
 """Host and port, for IPv6 also flow label and scope."""
@@ -26,31 +24,26 @@ _BACKLOG: Final = 128
 _NO_MPTCP: Final = {errno.ENOPROTOOPT, errno.EPROTONOSUPPORT, errno.EINVAL}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketOptions:
-    """What a new socket is to be."""
-
-    mptcp: bool = True
-    congestion: str | None = None
-    """A congestion control of the kernel; None leaves the choice to its sysctl."""
-
-
 def make_socket(family: int, options: SocketOptions) -> socket.socket:
-    """Return a stream socket with TCP_NODELAY, Multipath TCP unless `options` says otherwise.
+    """Return a stream socket, Multipath TCP unless `options.why_tcp` says why not.
 
-    Raises UsageError if the kernel has no Multipath TCP or no such congestion control.
+    Raises NotSupportedError if the kernel has no Multipath TCP or no such congestion control.
     """
-    protocol = IPPROTO_MPTCP if options.mptcp else socket.IPPROTO_TCP
+    protocol = IPPROTO_MPTCP if options.why_tcp is None else socket.IPPROTO_TCP
     try:
         sock = socket.socket(family, socket.SOCK_STREAM, protocol)
     except OSError as error:
-        if options.mptcp and error.errno in _NO_MPTCP:
-            raise UsageError(_explain(error)) from None
+        if protocol == IPPROTO_MPTCP and error.errno in _NO_MPTCP:
+            raise NotSupportedError(_explain(error)) from None
         raise
     try:
-        set_nodelay(sock)
+        set_nodelay(sock, nodelay=options.nodelay)
+        for wish in options.wishes:
+            sock.setsockopt(*wish)
         if options.congestion is not None:
-            _set_congestion(sock, options.congestion)
+            check_congestion(family, options.congestion)
+            name = options.congestion.encode()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
     except BaseException:
         sock.close()
         raise
@@ -61,14 +54,14 @@ def kernel_has_mptcp() -> bool:
     """Return whether a Multipath TCP socket can be made in this network namespace."""
     try:
         make_socket(socket.AF_INET, SocketOptions()).close()
-    except UsageError:
+    except NotSupportedError:
         return False
     return True
 
 
-def set_nodelay(sock: socket.socket) -> None:
-    """Send small writes at once."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+def set_nodelay(sock: socket.socket, *, nodelay: bool = True) -> None:
+    """Send small writes at once, or not."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(nodelay))
 
 
 def listen(host: str | None, port: int, options: SocketOptions) -> socket.socket:
@@ -83,6 +76,8 @@ def listen(host: str | None, port: int, options: SocketOptions) -> socket.socket
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host is not None))
+        if options.fast_open_pending:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, options.fast_open_pending)
         sock.bind(address)
         sock.listen(_BACKLOG)
     except OSError as error:
@@ -92,54 +87,52 @@ def listen(host: str | None, port: int, options: SocketOptions) -> socket.socket
 
 
 async def connect(
-    host: str, port: int, options: SocketOptions, *, local: str | None = None
-) -> socket.socket:
-    """Return a connected non-blocking socket, trying each address of `host` in turn.
+    family: int,
+    address: SocketAddress,
+    options: SocketOptions,
+    *,
+    local: SocketAddress | None = None,
+    data: bytes = b"",
+) -> tuple[socket.socket, bytes]:
+    """Return a connected non-blocking socket; it is closed if the attempt is canceled.
+
+    With it comes what of `data` is yet to be sent: all but what left on the SYN.
 
     Args:
-        local: Address to connect from.
+        local: Address and port to connect from.
+        data: Sent on the SYN with `options.fast_open`, once a cookie is known.
 
     Raises:
-        OSError: No address answered; the error is the last one's.
-        UsageError: `host` has no address, or `local` is not one of this machine.
+        OSError: The address did not answer.
+        UsageError: `local` is not of this machine, or its port is in use.
     """
-    failure: OSError | None = None
-    for family, address in await resolve(host, port):
-        sock = make_socket(family, options)
-        try:
-            sock.settimeout(0)  # non-blocking
-            _bind_local(sock, local)
-            await _connect(sock, address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        except BaseException:
-            sock.close()
-            raise
-        else:
-            return sock
-    assert failure is not None
-    raise failure
-
-
-async def resolve(host: str, port: int) -> list[tuple[int, SocketAddress]]:
-    """Return the families and addresses of `host`.  Raises UsageError if it has none."""
-    loop = asyncio.get_running_loop()
+    sock = make_socket(family, options)
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise UsageError(f"cannot resolve {host}: {error.strerror}") from None
-    return [(family, address) for family, _, _, _, address in found]
+        sock.settimeout(0)  # non-blocking
+        if local is not None:
+            _bind_local(sock, local)
+        sent = await _connect(sock, address, data if options.fast_open else b"")
+    except BaseException:
+        sock.close()
+        raise
+    return sock, data[sent:]
 
 
-async def _connect(sock: socket.socket, address: SocketAddress) -> None:
-    """Connect a non-blocking socket.  Raises OSError."""
-    number = sock.connect_ex(address)
+async def _connect(sock: socket.socket, address: SocketAddress, data: bytes) -> int:
+    """Connect a non-blocking socket; return the octets sent on the SYN.  Raises OSError."""
+    number, sent = sock.connect_ex(address) if not data else 0, 0
+    if data:
+        try:
+            sent = sock.sendto(data, socket.MSG_FASTOPEN, address)
+            number = errno.EINPROGRESS
+        except BlockingIOError as error:  # no cookie: this SYN asks for one
+            number = error.errno or 0
     if number == errno.EINPROGRESS:
         await _writable(sock)
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     if number:
         raise OSError(number, os.strerror(number))
+    return sent
 
 
 async def _writable(sock: socket.socket) -> None:
@@ -159,14 +152,12 @@ def _set_done(ready: asyncio.Future[None]) -> None:
         ready.set_result(None)
 
 
-def _bind_local(sock: socket.socket, local: str | None) -> None:
-    """Choose the address to connect from.  Raises UsageError if it is not ours."""
-    if local is None:
-        return
+def _bind_local(sock: socket.socket, local: SocketAddress) -> None:
+    """Choose the address to connect from.  Raises UsageError if it is not ours to have."""
     try:
-        sock.bind((local, 0))
+        sock.bind(local)
     except OSError as error:
-        raise UsageError(f"cannot connect from {local}: {error.strerror}") from None
+        raise UsageError(_explain_bind(error, local[0], local[1])) from None
 
 
 def _listening_address(host: str | None, port: int) -> tuple[int, SocketAddress]:
@@ -189,15 +180,16 @@ def _has_ipv6() -> bool:
     return False
 
 
-def _set_congestion(sock: socket.socket, name: str) -> None:
-    """Choose the congestion control.  Raises UsageError if the kernel has none of that name."""
+def check_congestion(family: int, name: str) -> None:
+    """Raise NotSupportedError if the kernel has no congestion control of this name.
+
+    A Multipath TCP socket takes any name and fails much later; a TCP one knows at once.
+    """
     try:
-        # A Multipath TCP socket takes any name and fails much later: a TCP one knows at once.
-        with socket.socket(sock.family, socket.SOCK_STREAM) as probe:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
     except OSError:
-        raise UsageError(
+        raise NotSupportedError(
             f"the kernel has no congestion control {name!r}: "
             "see sysctl net.ipv4.tcp_available_congestion_control"
         ) from None
@@ -219,4 +211,4 @@ def _explain_bind(error: OSError, host: str | None, port: int) -> str:
         return f"{host} is not an address of this network namespace: see `ip addr`"
     if error.errno == errno.EACCES:
         return f"{where} needs privileges: choose one above 1023"
-    return f"cannot listen on {where}: {error.strerror}"
+    return f"cannot bind {where}: {error.strerror}"

@@ -18,22 +18,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeAlias, TypeVar
 
-from pyroute2 import MPTCP, IPRoute
+from pyroute2 import IPRoute
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.linux import libc
+from plait.linux.path_manager import Endpoint, Limits, PathManager
 
 IpInterface: TypeAlias = IPv4Interface | IPv6Interface
-
-SIGNAL: Final = 1
-"""Endpoint flag: announce the address to peers (ADD_ADDR)."""
-
-SUBFLOW: Final = 2
-"""Endpoint flag: open subflows from the address."""
-
-BACKUP: Final = 4
-FULLMESH: Final = 8
 
 _NAMES: Final = Path("/run/netns")
 _NODAD: Final = 0x02
@@ -148,10 +140,11 @@ class Namespace:
 
     def set_mptcp_limits(self, *, subflows: int, add_addr_accepted: int) -> None:
         """Limit what the kernel's path manager does for each connection."""
+        limits = Limits(subflows=subflows, add_addr_accepted=add_addr_accepted)
 
         def change() -> None:
-            with MPTCP() as manager:
-                manager.limits("set", subflows=subflows, add_addr_accepted=add_addr_accepted)
+            with PathManager() as manager:
+                manager.set_limits(limits)
 
         self.run(change)
 
@@ -159,13 +152,13 @@ class Namespace:
         """Tell the kernel's path manager about a local address.
 
         Args:
-            flags: Sum of `SIGNAL`, `SUBFLOW`, `BACKUP`, `FULLMESH`.
+            flags: As in `plait.linux.path_manager.Endpoint`.
         """
-        where = {"addr4" if address.version == 4 else "addr6": str(address)}
+        endpoint = Endpoint(address=address, id=address_id, flags=flags)
 
         def add() -> None:
-            with MPTCP() as manager:
-                manager.endpoint("add", id=address_id, flags=flags, **where)
+            with PathManager() as manager:
+                manager.add_endpoint(endpoint)
 
         self.run(add)
 
@@ -173,8 +166,8 @@ class Namespace:
         """Make the kernel's path manager forget every address."""
 
         def flush() -> None:
-            with MPTCP() as manager:
-                manager.endpoint("flush")
+            with PathManager() as manager:
+                manager.remove_endpoints()
 
         self.run(flush)
 

@@ -10,20 +10,25 @@ import ctypes
 import errno
 import socket
 import struct
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from plait.addresses import IpAddress, Path
 from plait.linux import mptcp_info as mptcp
+from plait.linux.diag import subflow_details
 from plait.linux.libc import getsockopt_inout
+from plait.linux.netlink import SOCK_DIAG, Netlink
 from plait.linux.tcp_info import SIZE, parse_tcp_info, unpack
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
-from plait.tcp.info import TcpInfo
 
 SOL_MPTCP: Final = 284
 MPTCP_INFO: Final = 1
 MPTCP_FULL_INFO: Final = 4
 TCP_IS_MPTCP: Final = 43
+
+NO_ANSWER: Final = "the peer or a middlebox answered with plain TCP"
+NO_OFFER: Final = "the peer spoke plain TCP"
 
 _FULL: Final = struct.Struct("=6I2Q")
 _SUBFLOW_SIZE: Final = 264
@@ -51,19 +56,36 @@ def mptcp_info(sock: socket.socket) -> bytes | None:
         raise
 
 
-def connection_info(sock: socket.socket) -> ConnectionInfo:
+def connection_info(
+    sock: socket.socket, known: Path | None = None, *, details: bool = True
+) -> ConnectionInfo:
     """Return plait's snapshot of a connected kernel socket.
 
-    The kernel does not tell the address ids or the backup flag this way: they read 0 and False.
+    Args:
+        known: Its path, which the kernel forgets once both sides have closed.
+        details: Tell address ids and backup flags, too.  They come from the socket diagnostics of
+            the calling thread's network namespace, and cost half a millisecond, most of it for the
+            end of a netlink socket.  Where these tell nothing they read 0 and False.
     """
     octets = mptcp_info(sock) if is_mptcp(sock) else None
     if octets is None or mptcp.unpack(octets)["flags"] & mptcp.FALLBACK:
-        return _plain_info(sock)
-    return mptcp.parse_mptcp_info(octets, subflow_infos(sock))
+        return _plain_info(sock, known or _path(sock))
+    subflows = tuple(
+        SubflowInfo(
+            path=path,
+            tcp=parse_tcp_info(state),
+            backup=False,
+            local_id=0,
+            remote_id=0,
+            id=subflow_id,
+        )
+        for subflow_id, path, state in full_info(sock)
+    )
+    return mptcp.parse_mptcp_info(octets, _detailed(subflows) if details else subflows)
 
 
-def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
-    """Return the live subflows of a Multipath TCP socket, in the kernel's order."""
+def full_info(sock: socket.socket) -> list[tuple[int, Path, bytes]]:
+    """Return id, path and struct tcp_info of each subflow (MPTCP_FULL_INFO)."""
     addresses = bytearray(_SUBFLOW_SIZE * _MOST_SUBFLOWS)
     states = bytearray(SIZE * _MOST_SUBFLOWS)
     request = bytearray(_FULL.size + mptcp.SIZE)
@@ -73,25 +95,40 @@ def subflow_infos(sock: socket.socket) -> tuple[SubflowInfo, ...]:
     pointers = (ctypes.addressof(first), ctypes.addressof(second))
     _FULL.pack_into(request, 0, 0, SIZE, 0, _SUBFLOW_SIZE, 0, _MOST_SUBFLOWS, *pointers)
     getsockopt_inout(sock, SOL_MPTCP, MPTCP_FULL_INFO, request)
-    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(request)
-    subflows = (
-        _subflow_info(
-            bytes(addresses[subflow_size * at : subflow_size * (at + 1)]),
-            parse_tcp_info(bytes(states[tcp_size * at : tcp_size * (at + 1)])),
-        )
-        for at in range(min(count, _MOST_SUBFLOWS))
-    )
-    # A subflow that has closed stays listed for a while, without its remote port.
-    return tuple(subflow for subflow in subflows if subflow.path.remote_port)
+    return parse_full_info(bytes(request), bytes(addresses), bytes(states))
 
 
-def _plain_info(sock: socket.socket) -> ConnectionInfo:
+def parse_full_info(
+    answer: bytes, addresses: bytes, states: bytes
+) -> list[tuple[int, Path, bytes]]:
+    """Decode what the kernel wrote; `answer` has the strides of both arrays, its own or shorter.
+
+    A subflow that has closed stays listed for a while, without its remote port: it is left out.
+    """
+    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(answer)
+    found = []
+    for at in range(min(count, _MOST_SUBFLOWS)):
+        element = addresses[subflow_size * at : subflow_size * (at + 1)]
+        (subflow_id,) = struct.unpack_from("=I", element)
+        local, local_port = _parse_address(element[8 : 8 + _ADDRESS_SIZE])
+        remote, remote_port = _parse_address(element[8 + _ADDRESS_SIZE :])
+        if remote_port:
+            path = Path(local, local_port, remote, remote_port)
+            found.append((subflow_id, path, states[tcp_size * at : tcp_size * (at + 1)]))
+    return found
+
+
+def _path(sock: socket.socket) -> Path:
+    """Return the addresses of a connected socket."""
+    local, remote = sock.getsockname(), sock.getpeername()
+    return Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
+
+
+def _plain_info(sock: socket.socket, path: Path) -> ConnectionInfo:
     """Return the snapshot of a connection that is, or became, plain TCP."""
     octets = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
     tcp = parse_tcp_info(octets)
     named = unpack(octets)
-    local, remote = sock.getsockname(), sock.getpeername()
-    path = Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
     wanted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP
     return ConnectionInfo(
         is_mptcp=False,
@@ -99,7 +136,7 @@ def _plain_info(sock: socket.socket) -> ConnectionInfo:
         token=None,
         csum_enabled=False,
         fallback=wanted,
-        fallback_reason="the kernel fell back to TCP" if wanted else "the peer spoke plain TCP",
+        fallback_reason=NO_ANSWER if wanted else NO_OFFER,
         backend="kernel" if wanted else "tcp",
         bytes_sent=tcp.bytes_sent,
         bytes_received=tcp.bytes_received,
@@ -108,25 +145,19 @@ def _plain_info(sock: socket.socket) -> ConnectionInfo:
         last_data_recv=named["last_data_recv"],
         last_ack_recv=named["last_ack_recv"],
         subflows_total=1,
-        subflows=(_subflow(path, tcp),),
+        subflows=(SubflowInfo(path=path, tcp=tcp, backup=False, local_id=0, remote_id=0),),
     )
 
 
-def _subflow_info(element: bytes, tcp: TcpInfo) -> SubflowInfo:
-    """Decode one struct mptcp_subflow_info: an id, then two socket addresses."""
-    local, local_port = _parse_address(element[8 : 8 + _ADDRESS_SIZE])
-    remote, remote_port = _parse_address(element[8 + _ADDRESS_SIZE :])
-    return _subflow(Path(local, local_port, remote, remote_port), tcp)
-
-
-def _subflow(path: Path, tcp: TcpInfo) -> SubflowInfo:
-    """Return plait's snapshot of one subflow."""
-    return SubflowInfo(
-        path=path,
-        tcp=tcp,
-        backup=False,
-        local_id=0,
-        remote_id=0,
+def _detailed(subflows: tuple[SubflowInfo, ...]) -> tuple[SubflowInfo, ...]:
+    """Return the subflows with what the diagnostics say of them."""
+    with Netlink(SOCK_DIAG) as netlink:
+        told = [(one, subflow_details(netlink, one.path)) for one in subflows]
+    return tuple(
+        one
+        if found is None
+        else replace(one, backup=found.backup, local_id=found.local_id, remote_id=found.remote_id)
+        for one, found in told
     )
 
 

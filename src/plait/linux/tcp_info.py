@@ -51,6 +51,21 @@ def unpack(octets: bytes) -> dict[str, int]:
     return named
 
 
+def pack(info: TcpInfo) -> bytes:
+    """Return the structure as the kernel would fill it in; what `info` does not tell is 0."""
+    head = (
+        STATES.index(info.state) + 1,
+        CA_STATES.index(info.ca_state),
+        0,
+        0,
+        info.backoff,
+        info.options,
+        info.rcv_wscale << 4 | info.snd_wscale,
+        0,
+    )
+    return _INFO.pack(*head, *(getattr(info, name, 0) for name, _ in _FIELDS))
+
+
 def parse_tcp_info(octets: bytes) -> TcpInfo:
     """Return what plait reports of the structure."""
     named = unpack(octets)

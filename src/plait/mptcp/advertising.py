@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from plait.addresses import IpAddress
 from plait.mptcp import healing
+from plait.mptcp.selection import NO_ADDRESSES
 from plait.mptcp.state import AddressChange, Phase
 from plait.pathing.base import advertised
 from plait.tcp.receiver import NEVER
@@ -53,6 +54,7 @@ class AddressBook:
         "accepted",
         "announced",
         "announcements",
+        "leaving",
         "local",
         "offers",
         "remote",
@@ -78,6 +80,9 @@ class AddressBook:
 
         self.withdrawn: list[int] = []
         """Ids of ours that the peer is still to be told of by REMOVE_ADDR."""
+
+        self.leaving: frozenset[IpAddress] = NO_ADDRESSES
+        """Addresses of ours to be given up as soon as a subflow works elsewhere."""
 
         self._endpoints: dict[tuple[IpAddress, int], int] = {}
         """Ids of ours for the first address with another port than the first subflow's."""

@@ -13,9 +13,9 @@ from typing import Final
 
 from plait.addresses import IpAddress, Path
 from plait.buffers import Buffer
-from plait.errors import UsageError
 from plait.mptcp import (
     closing,
+    departing,
     early,
     handshake,
     healing,
@@ -26,12 +26,14 @@ from plait.mptcp import (
     policy,
     reinjection,
     removal,
+    steering,
     timers,
 )
 from plait.mptcp.advertising import AddressBook
 from plait.mptcp.info import ConnectionInfo
 from plait.mptcp.keys import Keys
 from plait.mptcp.receiver import StreamReceiver
+from plait.mptcp.selection import selection_of
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
@@ -94,6 +96,7 @@ class Connection:
         "receiver",
         "reinjected",
         "scheduler",
+        "selection",
         "send_offset",
         "sender",
         "settings",
@@ -160,7 +163,8 @@ class Connection:
 
         self.scheduler = schedulers.make(settings.scheduler)
         self.path_manager = path_managers.make(settings.path_manager)
-        self.local_addresses = list(local_addresses)
+        self.selection = selection_of(settings.chosen)
+        self.local_addresses = [one for one in local_addresses if self.selection.admits(one)]
         self.joins: list[OpenSubflow] = []
         """Subflows the path manager wants; the host gives them ports."""
 
@@ -175,8 +179,7 @@ class Connection:
         self.parted: list[Subflow] = []
         """Subflows that entered TIME-WAIT since the host looked, which takes them over."""
 
-        self.data_fin_at: Nanos = NEVER
-        self.data_rto_at: Nanos = NEVER
+        self.data_fin_at = self.data_rto_at = NEVER
         self.data_fin_sent = self.data_fin_tries = self.data_tries = 0
         """When the last DATA_FIN went, and data-level time-outs in a row without an answer."""
 
@@ -206,7 +209,10 @@ class Connection:
         if self.mode is Mode.MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.tuning.receive
-        subflow = Subflow(self.made, path, tcp, first=first, initiator=initiator)
+        if first:
+            paths.admit(self, path.local)
+        name = steering.free_id(self)
+        subflow = Subflow(self.made, name, path, tcp, first=first, initiator=initiator)
         self.made += 1
         paths.forget_ended(self)
         self.subflows.append(subflow)
@@ -215,13 +221,6 @@ class Connection:
     def subflow_at(self, index: int) -> Subflow:
         """Return the live subflow that a scheduler calls `index`."""
         return next(subflow for subflow in self.subflows if subflow.index == index)
-
-    def carrier_of(self, path: Path) -> Subflow:
-        """Return the subflow that carries data on a path.  Raises UsageError if there is none."""
-        for subflow in self.subflows:
-            if subflow.path == path and subflow.phase is Phase.ACTIVE and self.mode is Mode.MPTCP:
-                return subflow
-        raise UsageError(f"no subflow of Multipath TCP carries data on {path}")
 
     def open(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, attempt: Attempt | None = None
@@ -239,9 +238,9 @@ class Connection:
         """Begin a further subflow with MP_JOIN."""
         return joining.begin(self, now, wish, path, iss, mtu)
 
-    def refusal(self, now: Nanos) -> int | None:
-        """Return the MP_TCPRST reason why a further subflow is refused, if it is."""
-        return joining.refusal(self, now)
+    def refusal(self, now: Nanos, local: IpAddress) -> int | None:
+        """Return the MP_TCPRST reason why a further subflow to `local` is refused, if it is."""
+        return joining.refusal(self, now, local)
 
     def accept_join(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, syn: Segment, option: MpJoinSyn
@@ -356,6 +355,8 @@ class Connection:
                 self.troubles.watch_at = 0  # at once
             if self.addresses.withdrawn:
                 removal.tell(self)
+            if self.addresses.leaving:
+                self.tasks.append(departing.Parting(subflow, 0))  # at once
             if self.state is State.TIME_WAIT:
                 subflow.tcp.close()
 
@@ -374,6 +375,8 @@ class Connection:
             self.fail(subflow.tcp.failure)
         elif subflow.first and not opened:
             self.fail(subflow.tcp.failure or Failure.ABORTED)
+        elif steering.shares_fate(self, subflow):
+            closing.abort(self, now, subflow.tcp.failure or Failure.ABORTED)
         elif any(other.alive for other in self.subflows):
             self._on_path_closed(now, subflow)
         elif self.state in OVER or self.mode is Mode.TCP:
@@ -386,6 +389,8 @@ class Connection:
         healing.on_ended(self, now, subflow)
         path, again = subflow.path, subflow.transient and subflow.was_active
         self.consult(now, lambda manager, view: manager.on_subflow_closed(view, path, again))
+        if self.addresses.leaving:
+            departing.replace(self, now)
 
     def on_reset(self, now: Nanos) -> None:
         """The peer aborted the connection."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp.state import Change, Mode, Phase
 from plait.tcp.receiver import NEVER
-from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC
+from plait.wire.mptcp.mp_tcprst import MAY_PASS, MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -85,5 +85,6 @@ def reset(connection: Connection, now: Nanos, subflow: Subflow, reason: int) -> 
     """Give a subflow up with RST, and MP_TCPRST in version 1 (RFC 8684, 3.6)."""
     options = connection.version.reasons(reason)
     connection.counters.mp_rst_tx += len(options)
+    subflow.transient = reason in MAY_PASS
     subflow.tcp.abort(options)
     connection.on_subflow_ended(now, subflow)

@@ -4,7 +4,8 @@ A pair is a local address and an address and port of the peer.  One that carried
 was reset or timed out is tried again, after a delay that doubles with each failure.  A pair that
 never worked is not, nor one where the peer said by MP_TCPRST that it will not work (RFC 8684, 3.6
 and 3.9.3).  When the peer advertises the address again, or the local one comes back, all is
-forgiven.  What to open is for the path manager to say, once it is time.
+forgiven.  What to open is for the path manager to say, once it is time.  Where the application
+closed a subflow, none is made until it asks for one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from plait.mptcp.tasks import Task
 from plait.mptcp.troubles import Loss
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import Failure
-from plait.wire.mptcp.mp_tcprst import MpTcprst
 
 if TYPE_CHECKING:
     from plait.addresses import IpAddress, Path
@@ -97,8 +97,7 @@ def _may_pass(subflow: Subflow, failure: Failure, loss: Loss) -> bool:
     subflow that worked if some box lost its state, but a new one if it is refused.
     """
     if failure is Failure.ABORTED:
-        ours = subflow.tcp.reset_due or ()
-        return any(isinstance(option, MpTcprst) and option.transient for option in ours)
+        return subflow.transient
     if subflow.reset_reason is not None:
         return subflow.transient and loss.worked
     if failure in (Failure.RESET, Failure.REFUSED):
@@ -112,11 +111,31 @@ def is_barred(connection: Connection, now: Nanos, wish: OpenSubflow) -> bool:
     return loss is not None and loss.again_at > now
 
 
+def forbid(connection: Connection, path: Path) -> None:
+    """The application wants no subflow between these addresses."""
+    loss = _loss_at(connection, path) or _remember(connection, path)
+    loss.unwanted = loss.forbidden = True
+    loss.again_at = NEVER
+
+
+def allow(connection: Connection, wish: OpenSubflow) -> None:
+    """It wants one after all."""
+    losses = connection.troubles.losses or {}
+    losses.pop((wish.local, wish.remote, wish.remote_port), None)
+
+
+def welcome(connection: Connection, address: IpAddress) -> None:
+    """The application gives the connection an address: subflows may be made from it."""
+    losses = connection.troubles.losses or {}
+    for pair in [pair for pair in losses if pair[0] == address]:
+        del losses[pair]
+
+
 def forgive(connection: Connection, address: IpAddress) -> None:
     """An address of either side is there again: what failed with it may work."""
     losses = connection.troubles.losses or {}
     for pair, loss in list(losses.items()):
-        if address not in pair[:2]:
+        if address not in pair[:2] or loss.unwanted:
             continue
         if loss.worked and not loss.forbidden:
             loss.again_at = loss.tries = 0

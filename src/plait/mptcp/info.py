@@ -27,6 +27,9 @@ class SubflowInfo:
     id: int = 0
     """Names the subflow as long as it lives, in this connection: 1 to 255."""
 
+    fully_established: bool = True
+    """Its handshake is complete, that of Multipath TCP included, and neither side has closed it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.addresses import Path
+from plait.addresses import IpAddress, Path
 from plait.mptcp import fallback
 from plait.mptcp.state import OVER, Mode, Phase
 from plait.pathing.base import OpenSubflow
@@ -37,14 +37,16 @@ def begin(
     return subflow
 
 
-def refusal(connection: Connection, now: Nanos) -> int | None:
-    """Return the MP_TCPRST reason why a further subflow is refused, if it is.
+def refusal(connection: Connection, now: Nanos, local: IpAddress) -> int | None:
+    """Return the MP_TCPRST reason why a further subflow to `local` is refused, if it is.
 
     A join whose SYN/ACK had to be sent again makes room for another: else whoever saw a token keeps
     all others out by a few SYNs in two minutes (RFC 7430, 3).
     """
     if connection.mode is Mode.TCP or connection.state in OVER or not connection.confirmed:
         return MPTCP_SPECIFIC
+    if not connection.selection.admits(local):
+        return ADMINISTRATIVELY_PROHIBITED
     live = [subflow for subflow in connection.subflows if subflow.alive]
     half_open = [one for one in live if one.phase is Phase.OPENING and not one.initiator]
     settings = connection.settings

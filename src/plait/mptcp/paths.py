@@ -40,8 +40,8 @@ def view(connection: Connection) -> View:
 def on_established(connection: Connection, now: Nanos) -> None:
     """Further subflows are allowed; the peer hears of the addresses that the settings name."""
     consult(connection, now, _established)
-    chosen = connection.settings.advertised
-    perform(connection, now, [Advertise(address, port) for address, port in chosen])
+    for address, port in connection.settings.advertised:
+        advertising.announce(connection, address, port)
 
 
 def _established(manager: PathManager, seen: View) -> list[Action]:
@@ -73,20 +73,28 @@ def perform(connection: Connection, now: Nanos, actions: Sequence[Action]) -> No
     """Do what the path manager answered, within the limits."""
     if connection.mode is Mode.TCP or connection.state in OVER:
         return
+    selection = connection.selection
     live = sum(1 for subflow in connection.subflows if subflow.alive) + len(connection.joins)
     for action in actions:
         if isinstance(action, OpenSubflow):
-            if action.remote_id in connection.addresses.removed:
-                continue  # the peer wants no new subflows there (RFC 8684, 3.4.2)
-            if healing.is_barred(connection, now, action):
-                continue
-            if live < connection.settings.max_subflows:
+            if live < connection.settings.max_subflows and _may_open(connection, now, action):
                 live += 1
                 connection.joins.append(action)
         elif isinstance(action, Advertise):
-            advertising.announce(connection, action.address, action.port)
+            if selection.admits(action.address):
+                port = action.port or selection.ports.get(action.address, 0)
+                advertising.announce(connection, action.address, port)
         elif isinstance(action, Withdraw):
             removal.withdraw(connection, now, action.address)
+
+
+def _may_open(connection: Connection, now: Nanos, wish: OpenSubflow) -> bool:
+    """Return whether a subflow that the path manager wants is to be opened."""
+    return (
+        wish.remote_id not in connection.addresses.removed  # by the peer (RFC 8684, 3.4.2)
+        and connection.selection.admits(wish.local)
+        and not healing.is_barred(connection, now, wish)
+    )
 
 
 def meet(connection: Connection, now: Nanos) -> None:
@@ -107,9 +115,18 @@ def may_join(connection: Connection) -> bool:
     return connection.confirmed and (proven or not connection.version.dss_confirms)
 
 
+def admit(connection: Connection, address: IpAddress) -> None:
+    """Use the address of the first subflow, whatever else was chosen."""
+    if not connection.selection.admits(address):
+        connection.selection = connection.selection.including([(address, 0)])
+        connection.local_addresses.append(address)
+
+
 def on_local_address(connection: Connection, now: Nanos, address: IpAddress, present: bool) -> None:
-    """An address of the host came or went."""
+    """An address of the host came or went; one that the connection may not use can only go."""
     known = connection.local_addresses
+    if present and not connection.selection.admits(address):
+        return
     if present and address not in known:
         known.append(address)
         healing.forgive(connection, address)

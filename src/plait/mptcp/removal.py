@@ -2,21 +2,17 @@
 
 The peer's REMOVE_ADDR may be forged or premature, so each path it concerns is asked by a keep-alive
 first; only one that does not answer is reset.  An address of ours that went takes its subflows
-along by RST; one that the host still has, by FIN.  Such a one can also be left without haste: the
-peer is asked to spare its subflows, what is on the way arrives, and only then FIN and REMOVE_ADDR
-follow.
+along by RST; one that the host still has, by FIN, or without haste as `departing` does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from plait.mptcp import advertising, closing, fallback, priorities, watching
+from plait.mptcp import advertising, closing, fallback, watching
 from plait.mptcp.inquiry import Inquiry
 from plait.mptcp.state import AddressChange, Phase
-from plait.mptcp.tasks import Task
 from plait.pathing.base import Question
-from plait.tcp.receiver import NEVER
 from plait.wire.mptcp.mp_tcprst import UNSPECIFIED
 from plait.wire.mptcp.remove_addr import RemoveAddr
 
@@ -25,9 +21,6 @@ if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
     from plait.mptcp.subflow import Subflow
     from plait.units import Nanos
-
-PATIENCE: Final = 6
-"""Round trips, roughly, that the peer has to stop sending on a subflow that is left."""
 
 MAX_IDS: Final = 8
 """Ids of one REMOVE_ADDR, which fit beside timestamps and a Data ACK."""
@@ -41,31 +34,6 @@ class Removed(Inquiry):
     def on_silence(self, connection: Connection) -> None:
         """It does not: the peer was right."""
         connection.counters.rm_subflow += 1
-
-
-class Departure(Task):
-    """Leaving a subflow whose address we give up: what the peer sent on it is to arrive."""
-
-    __slots__ = ("address_id", "quiet_since")
-
-    def __init__(self, subflow: Subflow, now: Nanos, address_id: int) -> None:
-        Task.__init__(self, subflow, now + subflow.tcp.sender.rtt.rto)
-        self.address_id = address_id
-        self.quiet_since = now
-
-    def on_time(self, connection: Connection, now: Nanos) -> None:
-        """Close the subflow once nothing moved on it for a while, or after some time anyway."""
-        tcp = self.subflow.tcp
-        moved = tcp.keepalive.heard_at > self.quiet_since or tcp.sender.outstanding()
-        self.tries += 1
-        if moved and self.tries < PATIENCE:
-            self.quiet_since = now
-            self.at = now + tcp.sender.rtt.rto
-            return
-        self.at = NEVER
-        self.subflow.leaving = False
-        closing.retire(connection, now, self.subflow)
-        _tell_if_left(connection, self.address_id)
 
 
 def on_remove_addr(
@@ -117,31 +85,10 @@ def withdraw(connection: Connection, now: Nanos, address: IpAddress) -> None:
             fallback.reset(connection, now, subflow, UNSPECIFIED)
     address_id = connection.addresses.local.get(address)
     if address_id is not None:
-        _tell_if_left(connection, address_id)
+        tell_if_left(connection, address_id)
 
 
-def leave(connection: Connection, now: Nanos, address: IpAddress) -> None:
-    """Drain the subflows of a local address that works, close them, tell the peer."""
-    if address in connection.local_addresses:
-        connection.local_addresses.remove(address)
-    connection.joins = [wish for wish in connection.joins if wish.local != address]
-    address_id = connection.addresses.local.get(address)
-    if address_id is None:
-        return
-    connection.addresses.announcements.pop(address_id, None)
-    for subflow in list(connection.subflows):
-        if subflow.path.local != address or not subflow.alive or subflow.leaving:
-            continue
-        if subflow.phase is Phase.ACTIVE:
-            subflow.leaving = True
-            priorities.set_backup(connection, now, subflow, backup=True)
-            connection.tasks.append(Departure(subflow, now, address_id))
-        else:
-            closing.retire(connection, now, subflow)
-    _tell_if_left(connection, address_id)
-
-
-def _tell_if_left(connection: Connection, address_id: int) -> None:
+def tell_if_left(connection: Connection, address_id: int) -> None:
     """Tell the peer that an address is gone once no subflow carries data over it."""
     book = connection.addresses
     using = any(one.can_send or one.leaving for one in connection.subflows if _at(one, address_id))

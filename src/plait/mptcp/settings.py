@@ -15,6 +15,22 @@ from plait.units import SECOND, Nanos
 
 MPTCP_VERSIONS: Final = ("v1", "v0", "both")
 WIDTHS: Final = (4, 8)
+MAX_SUBFLOWS: Final = 255
+
+SUBFLOW: Final = frozenset(
+    {
+        "congestion",
+        "keepalive",
+        "keepalive_idle",
+        "keepalive_interval",
+        "keepalive_probes",
+        "retries",
+        "tos",
+        "ttl",
+        "user_timeout",
+    }
+)
+"""Settings that one subflow can have of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +69,16 @@ class ConnectionSettings(TcpSettings):
     advertised: tuple[tuple[IpAddress, int], ...] = field(init=False)
     """`advertise` as addresses and ports, 0 for that of the connection."""
 
+    local_addresses: str = ""
+    """Addresses of this host that a connection may use and tell of, written likewise; none for all.
+
+    The first subflow's is one of them in any case.  Subflows from an address with a port are bound
+    to that port (RFC 6897, 5.3.3).
+    """
+
+    chosen: tuple[tuple[IpAddress, int], ...] = field(init=False)
+    """`local_addresses` as addresses and ports."""
+
     dsn_octets: int = 8
     """Octets of a DSN, 8 or 4; 4 become 8 where they could wrap too soon (RFC 8684, 3.3.1)."""
 
@@ -62,7 +88,7 @@ class ConnectionSettings(TcpSettings):
     scheduler: str = "default"
     path_manager: str = "fullmesh"
     max_subflows: int = 8
-    """Subflows at one time, whoever opens them."""
+    """Subflows at one time, whoever opens them: 1 to 255."""
 
     max_half_open_joins: int = 4
     """Of these, those the peer opens whose HMAC is still to come (RFC 8684, 5).
@@ -115,8 +141,11 @@ class ConnectionSettings(TcpSettings):
     no_subflow_timeout: Nanos = 30 * SECOND
     """How long a connection lives without any subflow (RFC 8684, 3.3.3: break before make)."""
 
+    fate_sharing: bool = False
+    """Abort a connection whose first subflow ended before the stream (RFC 6897, 4.2.2)."""
+
     def __post_init__(self) -> None:
-        """Check the names."""
+        """Check names and bounds, and read the addresses."""
         TcpSettings.__post_init__(self)
         check_name("mptcp_versions", self.mptcp_versions, MPTCP_VERSIONS)
         if self.checksum and not self.accept_checksum:
@@ -124,13 +153,23 @@ class ConnectionSettings(TcpSettings):
         for name, octets in (("dsn", self.dsn_octets), ("data_ack", self.data_ack_octets)):
             if octets not in WIDTHS:
                 raise UsageError(f"{name}_octets: must be 4 or 8, not {octets}")
-        parts = [part.strip() for part in self.advertise.split(",") if part.strip()]
-        object.__setattr__(self, "advertised", tuple(map(_endpoint, parts)))
+        if not 1 <= self.max_subflows <= MAX_SUBFLOWS:
+            raise UsageError(
+                f"max_subflows: must be between 1 and {MAX_SUBFLOWS}, not {self.max_subflows}"
+            )
+        object.__setattr__(self, "advertised", _endpoints("advertise", self.advertise))
+        object.__setattr__(self, "chosen", _endpoints("local_addresses", self.local_addresses))
         schedulers.make(self.scheduler)
         path_managers.make(self.path_manager)
 
 
-def _endpoint(text: str) -> tuple[IpAddress, int]:
+def _endpoints(key: str, text: str) -> tuple[tuple[IpAddress, int], ...]:
+    """Return the addresses and ports of a setting.  Raises UsageError."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(_endpoint(key, part) for part in parts)
+
+
+def _endpoint(key: str, text: str) -> tuple[IpAddress, int]:
     """Return an address and a port, 0 if there is none.  Raises UsageError."""
     address, port = text, "0"
     if text.startswith("["):
@@ -140,7 +179,7 @@ def _endpoint(text: str) -> tuple[IpAddress, int]:
     try:
         found = ip_address(address)
     except ValueError:
-        raise UsageError(f"advertise: {text!r} is no address, or address and port") from None
+        raise UsageError(f"{key}: {text!r} is no address, or address and port") from None
     if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"advertise: {text!r} has no port between 0 and 65535")
+        raise UsageError(f"{key}: {text!r} has no port between 0 and 65535")
     return found, int(port)

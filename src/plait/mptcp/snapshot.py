@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
-from plait.mptcp.state import Mode
+from plait.mptcp.state import Mode, Phase
 from plait.tcp.info import tcp_info
+from plait.tcp.state import State as TcpState
 from plait.units import MILLISECOND
 from plait.wire.seq import wrap64
 
@@ -86,4 +87,7 @@ def _subflow(subflow: Subflow) -> SubflowInfo:
         backup=subflow.backup,
         local_id=subflow.local_id,
         remote_id=subflow.remote_id,
+        id=subflow.id,
+        fully_established=subflow.phase is Phase.ACTIVE
+        and subflow.tcp.state is TcpState.ESTABLISHED,
     )

@@ -35,6 +35,7 @@ class Subflow:
         "early_sent",
         "first",
         "flow_in",
+        "id",
         "index",
         "initiator",
         "join_ack_at",
@@ -60,18 +61,27 @@ class Subflow:
     )
 
     def __init__(
-        self, index: int, path: Path, tcp: TcpConnection, *, first: bool, initiator: bool
+        self,
+        index: int,
+        subflow_id: int,
+        path: Path,
+        tcp: TcpConnection,
+        *,
+        first: bool,
+        initiator: bool,
     ) -> None:
         """Make a subflow that is opening.
 
         Args:
-            index: Names it within its connection.
+            index: Names it within its connection for ever.
+            subflow_id: Names it as long as it lives, 1 to 255 (MPTCP_GET_SUB_IDS).
             path: Its 4-tuple from this host's side.
             tcp: Its TCP connection.
             first: It is the one that carried MP_CAPABLE.
             initiator: This host sent its SYN.
         """
         self.index = index
+        self.id = subflow_id
         self.path = path
         self.flow_in = path.flow_in()
         self.tcp = tcp
@@ -126,7 +136,7 @@ class Subflow:
         """Reason of the peer's MP_TCPRST."""
 
         self.transient = False
-        """That reason may pass: flag T of MP_TCPRST (RFC 8684, 3.6)."""
+        """The reason of its reset, the peer's or ours, may pass: flag T (RFC 8684, 3.6)."""
 
         self.doubted_at: Nanos = 0
         """When its path had been silent for too long; over as soon as it is heard."""

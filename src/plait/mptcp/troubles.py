@@ -15,7 +15,7 @@ Pair: TypeAlias = tuple[IpAddress, IpAddress, int]
 class Loss:
     """What is known of a pair that failed."""
 
-    __slots__ = ("again_at", "forbidden", "tried_at", "tries", "worked")
+    __slots__ = ("again_at", "forbidden", "tried_at", "tries", "unwanted", "worked")
 
     def __init__(self) -> None:
         self.worked = False
@@ -23,6 +23,9 @@ class Loss:
 
         self.forbidden = False
         """One that worked was ended for good: the peer or we said that no other one will."""
+
+        self.unwanted = False
+        """The application closed one and has not asked for another."""
 
         self.tries = 0
         """Failures in a row."""

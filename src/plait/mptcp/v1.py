@@ -17,19 +17,10 @@ from plait.wire.mptcp.mp_capable import (
     MpCapableSyn,
 )
 from plait.wire.mptcp.mp_tcprst import (
-    LACK_OF_RESOURCES,
-    TOO_MUCH_OUTSTANDING_DATA,
-    UNACCEPTABLE_PERFORMANCE,
+    MAY_PASS,
     MpTcprst,
 )
 from plait.wire.option import Option
-
-_TRANSIENT: Final = (
-    LACK_OF_RESOURCES,
-    TOO_MUCH_OUTSTANDING_DATA,
-    UNACCEPTABLE_PERFORMANCE,
-)
-"""Reasons that may pass: a subflow on the same path may work later."""
 
 
 class Version1(Version):
@@ -68,7 +59,7 @@ class Version1(Version):
 
     def reasons(self, reason: int) -> tuple[Option, ...]:
         """Return MP_TCPRST, with flag T if the reason may pass (RFC 8684, 3.6)."""
-        return (MpTcprst(reason, reason in _TRANSIENT),)
+        return (MpTcprst(reason, reason in MAY_PASS),)
 
     def advertisement(self, keys: Keys, address_id: int, address: IpAddress, port: int) -> AddAddr:
         """Return an ADD_ADDR with an HMAC (RFC 8684, 3.4.1)."""

@@ -1,10 +1,10 @@
 """Watching the paths while several could carry data: one may fall silent, or idle unmeasured.
 
-A busy path brings an ACK at least every round trip.  After one and a half without any its data goes
-elsewhere, long before the retransmission timer runs out: the subflow is *doubted* until it is heard
-again, as if that timer had.  A subflow that the scheduler leaves idle for its delay gets a copy of
-a segment now and then, lest an old measurement keep it idle for ever.  A silent one can be asked by
-keep-alives whether its path works.
+A busy path brings an ACK at least every round trip.  After one and a half without any, two where
+the times vary much, its data goes elsewhere, long before the retransmission timer runs out: the
+subflow is *doubted* until it is heard again, as if that timer had.  A subflow that the scheduler
+leaves idle for its delay gets a copy of a segment now and then, lest an old measurement keep it
+idle for ever.  A silent one can be asked by keep-alives whether its path works.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _patience(subflow: Subflow) -> Nanos:
     rtt = subflow.tcp.sender.rtt
     if not rtt.srtt:
         return SECOND
-    return rtt.srtt + max(rtt.srtt // 2, 4 * rtt.rttvar, LEAST_PATIENCE)
+    return rtt.srtt + max(rtt.srtt // 2, min(4 * rtt.rttvar, rtt.srtt), LEAST_PATIENCE)
 
 
 def _silence_ends(subflow: Subflow) -> Nanos:

@@ -17,13 +17,15 @@ from plait.addresses import IpAddress, Path
 
 @dataclass(frozen=True, slots=True)
 class OpenSubflow:
-    """Send an MP_JOIN from `local` to `remote`; port 0 lets the connection choose."""
+    """Send an MP_JOIN from `local` to `remote`."""
 
     local: IpAddress
     remote: IpAddress
     remote_port: int
     remote_id: int
     backup: bool = False
+    local_port: int = 0
+    """0 lets the connection choose: that of its first subflow if it is free."""
 
 
 @dataclass(frozen=True, slots=True)

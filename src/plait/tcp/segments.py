@@ -42,6 +42,7 @@ def bare(connection: TcpConnection, now: Nanos, flags: int, position: Octets) ->
         flags,
         min(65535, connection.window >> (0 if flags & SYN else receiver.scale)),
     )
+    segment.marking = connection.settings.marking
     segment.ts_val, segment.ts_ecr = connection.timestamps.stamp(now, flags)
     if connection.ecn.echoing and flags & ACK:
         segment.flags |= ECE

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from plait.congestion import controllers
-from plait.errors import check_name
+from plait.errors import UsageError, check_name
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
+from plait.wire.segment import TTL, UNMARKED, Marking
 
 ECN: Final = ("no", "passive", "active")
 
 MTU_PROBING: Final = ("off", "black hole", "always")
+
+_ECN_BITS: Final = 3
 
 MAX_SHIFT: Final = 14
 """Largest window scale (RFC 7323, 2.3)."""
@@ -88,13 +91,39 @@ class TcpSettings:
     """How long data, or a probe, may stay unanswered before a subflow is given up (RFC 9293,
     3.9.1.8); 0 leaves it to `retries` and `keepalive_probes`."""
 
+    tos: int = 0
+    """Type of service, or traffic class, of every segment: DSCP << 2; the last two bits, ECN's, are
+    the stack's own (RFC 2474, 3)."""
+
+    ttl: int = TTL
+    """Time to live, or hop limit, of every segment."""
+
+    marking: Marking = field(init=False)
+    """Both."""
+
     def __post_init__(self) -> None:
-        """Check the name and derive `window_scale`."""
+        """Check names and bounds, and derive `window_scale` and `marking`."""
         controllers.make(self.congestion, 1460)
         check_name("ecn", self.ecn, ECN)
         check_name("mtu_probing", self.mtu_probing, MTU_PROBING)
         shift = window_scale(self.receive_buffer) if self.window_scaling else -1
         object.__setattr__(self, "window_scale", shift)
+        if not 0 <= self.tos <= 255:
+            raise UsageError(f"tos: must be between 0 and 255, not {self.tos}")
+        if not 1 <= self.ttl <= 255:
+            raise UsageError(f"ttl: must be between 1 and 255, not {self.ttl}")
+        marking = Marking(self.tos & ~_ECN_BITS, self.ttl)
+        object.__setattr__(self, "marking", UNMARKED if marking == UNMARKED else marking)
+
+
+def changed_fields(before: TcpSettings, after: TcpSettings) -> dict[str, Any]:
+    """Return the settings that differ, by name, with what they become."""
+    names = [one.name for one in fields(before) if one.init]
+    return {
+        name: getattr(after, name)
+        for name in names
+        if getattr(before, name) != getattr(after, name)
+    }
 
 
 def window_scale(receive_buffer: Octets) -> int:

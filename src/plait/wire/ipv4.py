@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from plait.errors import DecodeError, UsageError
-from plait.wire.segment import Buffer
+from plait.wire.segment import TTL, Buffer
 
 HEADER_OCTETS: Final = 20
 """Octets of the header plait sends: no options."""
@@ -16,7 +16,6 @@ MAX_PACKET: Final = 65_535
 _HEADER: Final = struct.Struct("!BBHHHBBH8s")
 _PREFIX: Final = struct.Struct("!BBHHHBB")
 _VERSION_AND_LENGTH: Final = 0x45
-_TTL: Final = 64
 _DONT_FRAGMENT: Final = 0x4000
 _FRAGMENT: Final = 0x3FFF
 """More fragments, and the fragment offset."""
@@ -44,33 +43,36 @@ def parse_ipv4(octets: Buffer) -> tuple[int, int, int, int]:
 
 
 def ipv4_header(
-    addresses: bytes, length: int, protocol: int, ecn: int, identification: int = 0
+    addresses: bytes, length: int, protocol: int, tos: int, ttl: int = TTL, identification: int = 0
 ) -> bytes:
-    """Return a header of 20 octets: do not fragment, TTL 64.
+    """Return a header of 20 octets: do not fragment.
 
     Args:
         addresses: Source, then destination, 8 octets.
         length: Octets after the header.
+        protocol: Of what follows.
+        tos: Type of service, ECN bits included.
+        ttl: Time to live.
         identification: May stay zero, as nothing is ever fragmented (RFC 6864, 4.1).
     """
     total = HEADER_OCTETS + length
     if total > MAX_PACKET:
         raise UsageError(f"IPv4 packets have at most {MAX_PACKET} octets, not {total}")
     words = (
-        (_VERSION_AND_LENGTH << 8 | ecn)
+        (_VERSION_AND_LENGTH << 8 | tos)
         + total
         + identification
         + _DONT_FRAGMENT
-        + (_TTL << 8 | protocol)
+        + (ttl << 8 | protocol)
         + int.from_bytes(addresses, "big")
     )
     return _HEADER.pack(
         _VERSION_AND_LENGTH,
-        ecn,
+        tos,
         total,
         identification,
         _DONT_FRAGMENT,
-        _TTL,
+        ttl,
         protocol,
         -words % 0xFFFF,
         addresses,

@@ -6,7 +6,7 @@ import struct
 from typing import Final
 
 from plait.errors import DecodeError, UsageError
-from plait.wire.segment import Buffer
+from plait.wire.segment import TTL, Buffer
 
 HEADER_OCTETS: Final = 40
 MAX_PAYLOAD: Final = 65_535
@@ -14,7 +14,6 @@ MAX_PAYLOAD: Final = 65_535
 
 _HEADER: Final = struct.Struct("!IHBB32s")
 _PREFIX: Final = struct.Struct("!IHB")
-_HOP_LIMIT: Final = 64
 
 _HOP_BY_HOP: Final = 0
 _ROUTING: Final = 43
@@ -66,13 +65,18 @@ def _skip_extensions(octets: Buffer, protocol: int, stop: int) -> tuple[int, int
     raise DecodeError("too many IPv6 extension headers", start)
 
 
-def ipv6_header(addresses: bytes, length: int, protocol: int, ecn: int) -> bytes:
-    """Return a header of 40 octets: no flow label, hop limit 64.
+def ipv6_header(
+    addresses: bytes, length: int, protocol: int, traffic_class: int, hop_limit: int = TTL
+) -> bytes:
+    """Return a header of 40 octets: no flow label.
 
     Args:
         addresses: Source, then destination, 32 octets.
         length: Octets after the header.
+        protocol: Of what follows.
+        traffic_class: ECN bits included.
+        hop_limit: As its name says.
     """
     if length > MAX_PAYLOAD:
         raise UsageError(f"IPv6 packets carry at most {MAX_PAYLOAD} octets, not {length}")
-    return _HEADER.pack(6 << 28 | ecn << 20, length, protocol, _HOP_LIMIT, addresses)
+    return _HEADER.pack(6 << 28 | traffic_class << 20, length, protocol, hop_limit, addresses)

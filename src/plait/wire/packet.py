@@ -12,7 +12,7 @@ from plait.wire.ipv4 import HEADER_OCTETS as V4_HEADER
 from plait.wire.ipv4 import ipv4_header, parse_ipv4
 from plait.wire.ipv6 import HEADER_OCTETS as V6_HEADER
 from plait.wire.ipv6 import ipv6_header, parse_ipv6
-from plait.wire.segment import Buffer, Segment
+from plait.wire.segment import TTL, Buffer, Segment
 from plait.wire.tcp import checksum_ok, parse_tcp, pseudo_sum, serialize_tcp, tcp_header
 
 Packet: TypeAlias = Segment | IcmpError
@@ -60,23 +60,43 @@ def _parse_error(version: int, protocol: int, addresses: bytes, octets: Buffer) 
 
 
 def ip_header(
-    flow: bytes, length: int, ecn: int, identification: int = 0, protocol: int = tcp.PROTOCOL
+    flow: bytes,
+    length: int,
+    tos: int,
+    ttl: int = TTL,
+    identification: int = 0,
+    protocol: int = tcp.PROTOCOL,
 ) -> bytes:
-    """Return the IP header of a packet on `flow`: do not fragment, TTL 64.
+    """Return the IP header of a packet on `flow`: do not fragment.
 
     Args:
+        flow: Addresses and ports.
         length: Octets after it, transport header included.
+        tos: Type of service or traffic class, ECN bits included.
+        ttl: Time to live or hop limit.
+        protocol: Of what follows.
         identification: Of IPv4 only.
     """
     if len(flow) == V4_FLOW:
-        return ipv4_header(flow[:8], length, protocol, ecn, identification)
-    return ipv6_header(flow[:32], length, protocol, ecn)
+        return ipv4_header(flow[:8], length, protocol, tos, ttl, identification)
+    return ipv6_header(flow[:32], length, protocol, tos, ttl)
+
+
+def segment_header(segment: Segment, length: int) -> bytes:
+    """Return the IP header of a segment, or of a piece of it.
+
+    Args:
+        segment: Whose flow and marks it bears.
+        length: Octets after it, TCP header included.
+    """
+    marking = segment.marking
+    return ip_header(segment.flow, length, marking.tos | segment.ecn, marking.ttl)
 
 
 def serialize_packet(segment: Segment) -> bytes:
     """Return the whole packet with complete checksums."""
     octets = serialize_tcp(segment)
-    return ip_header(segment.flow, len(octets), segment.ecn) + octets
+    return segment_header(segment, len(octets)) + octets
 
 
 def headers(segment: Segment) -> bytes:
@@ -90,7 +110,7 @@ def headers(segment: Segment) -> bytes:
     length = len(header) + segment.length
     partial = pseudo_sum(flow, length).to_bytes(2, "big")
     at = tcp.CHECKSUM_OFFSET
-    return ip_header(flow, length, segment.ecn) + header[:at] + partial + header[at + 2 :]
+    return segment_header(segment, length) + header[:at] + partial + header[at + 2 :]
 
 
 def header_length(segment: Segment) -> int:

@@ -29,6 +29,24 @@ ABSENT: Final = -1
 """The value of `ts_val` in a segment without the timestamps option."""
 
 
+TTL: Final = 64
+"""Time to live, or hop limit, unless settings say otherwise (RFC 1700)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """What the IP header of a segment says beside addresses and length."""
+
+    tos: int = 0
+    """Type of service, or traffic class (RFC 2474, 3); `Segment.ecn` is its last two bits."""
+
+    ttl: int = TTL
+    """Time to live, or hop limit."""
+
+
+UNMARKED: Final = Marking()
+
+
 @dataclass(init=False, slots=True)
 class Segment:
     """A TCP segment or super-segment with the flow it belongs to.
@@ -66,6 +84,9 @@ class Segment:
     ecn: int
     """The ECN field of the IP header, 0 to 3."""
 
+    marking: Marking
+    """The rest of that header as it is sent; of what arrives nobody reads it."""
+
     segment_size: int
     """Payload octets of each piece of a super-segment; 0 for a plain segment."""
 
@@ -93,6 +114,7 @@ class Segment:
         self.dss = None
         self.options = ()
         self.ecn = 0
+        self.marking = UNMARKED
         self.segment_size = 0
 
 
@@ -108,4 +130,5 @@ def piece_of(
     piece.dss = whole.dss
     piece.options = whole.options
     piece.ecn = whole.ecn
+    piece.marking = whole.marking
     return piece

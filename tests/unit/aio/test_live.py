@@ -32,7 +32,7 @@ THERE = ("10.0.0.2", "10.0.1.2")
 
 
 class Both:
-    """Both ends of one connection, and their transports."""
+    """Both ends of one connection, and the transport of ours."""
 
     def __init__(
         self, stack: Stack, ours: asyncio.StreamWriter, theirs: asyncio.StreamWriter
@@ -42,8 +42,9 @@ class Both:
         one, other = ours.transport, theirs.transport
         assert isinstance(one, StackTransport)
         assert isinstance(other, StackTransport)
-        self.ours = one
-        self.theirs = other
+        self.transport = one
+        self.ours = one.connection
+        self.theirs = other.connection
 
 
 @asynccontextmanager
@@ -87,9 +88,9 @@ async def first(happenings: Happenings, kind: type[Event]) -> Event:
 
 def test_policies_change_and_a_new_path_manager_joins() -> None:
     async def scenario(both: Both) -> None:
-        assert len(both.ours.info().subflows) == 1
+        assert len(both.ours.info.subflows) == 1
         both.ours.change(path_manager="fullmesh", scheduler="blest", congestion="lia")
-        happenings = both.ours.happenings()
+        happenings = both.ours.events()
         up = [await first(happenings, SubflowUp) for _ in range(2)]
         assert {str(one.path.local) for one in up if isinstance(one, SubflowUp)} == set(HERE)
         assert both.ours.settings.scheduler == "blest"
@@ -135,11 +136,11 @@ def test_mistakes_are_named_and_change_nothing(name: str) -> None:
 
 def test_the_peer_hears_that_a_subflow_is_to_be_spared() -> None:
     async def scenario(both: Both) -> None:
-        happenings = both.ours.happenings()
+        happenings = both.ours.events()
         _, up = [await first(happenings, SubflowUp) for _ in HERE]
         assert isinstance(up, SubflowUp)
-        both.ours.set_backup(up.path, backup=True)
-        told = await first(both.theirs.happenings(), SubflowPriority)
+        both.ours.set_backup(2, backup=True)
+        told = await first(both.theirs.events(), SubflowPriority)
         assert isinstance(told, SubflowPriority)
         assert (told.backup, told.path.remote_port) == (True, up.path.local_port)
 
@@ -148,24 +149,24 @@ def test_the_peer_hears_that_a_subflow_is_to_be_spared() -> None:
 
 def test_an_address_is_given_up() -> None:
     async def scenario(both: Both) -> None:
-        happenings = both.ours.happenings()
+        happenings = both.ours.events()
         for _ in HERE:
             await first(happenings, SubflowUp)
-        both.ours.withdraw(ip_address(HERE[0]))
-        gone = await first(both.theirs.happenings(), AddressWithdrawn)
+        both.ours.remove_addresses([ip_address(HERE[0])])
+        gone = await first(both.theirs.events(), AddressWithdrawn)
         assert isinstance(gone, AddressWithdrawn)
         assert str(gone.address) == HERE[0]
         down = await first(happenings, SubflowDown)
         assert isinstance(down, SubflowDown)
-        with pytest.raises(UsageError, match="add a subflow elsewhere"):
-            both.ours.withdraw(ip_address(HERE[1]))
+        with pytest.raises(UsageError, match="add another address first"):
+            both.ours.remove_addresses([ip_address(HERE[1])])
 
     run(scenario)
 
 
 def test_an_address_that_goes_takes_its_subflow_along_and_comes_back_with_one() -> None:
     async def scenario(both: Both) -> None:
-        happenings = both.ours.happenings()
+        happenings = both.ours.events()
         for _ in HERE:
             await first(happenings, SubflowUp)
         second = ip_address(HERE[1])
@@ -185,25 +186,25 @@ def test_an_address_that_goes_takes_its_subflow_along_and_comes_back_with_one() 
 
 def test_happenings_end_with_the_connection_and_can_be_asked_for_afterwards() -> None:
     async def scenario(both: Both) -> None:
-        live = both.ours.happenings()
+        live = both.ours.events()
         for writer in both.writers:
             writer.close()
         seen = [happening async for happening in live]
         assert isinstance(seen[-1].event, Closed)
         assert [one.at for one in seen] == sorted(one.at for one in seen)
-        assert [happening async for happening in both.ours.happenings()] == seen
+        assert [happening async for happening in both.ours.events()] == seen
         with pytest.raises(UsageError, match="ended"):
             both.ours.change(scheduler="blest")
         with pytest.raises(UsageError, match="ended"):
-            both.ours.withdraw(ip_address(HERE[0]))
+            both.ours.remove_addresses([ip_address(HERE[0])])
 
     run(scenario)
 
 
 def test_an_abort_ends_them_on_both_sides() -> None:
     async def scenario(both: Both) -> None:
-        followed = [one.happenings() for one in (both.ours, both.theirs)]
-        both.ours.abort()
+        followed = [one.events() for one in (both.ours, both.theirs)]
+        both.transport.abort()
         for happenings in followed:
             assert isinstance([one async for one in happenings][-1].event, Lost)
 

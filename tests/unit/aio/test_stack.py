@@ -1,21 +1,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
+from plait.aio.connection import connection_of
 from plait.aio.stack import Stack
 from plait.drivers.base import Driver
 from plait.drivers.emulation import Emulation, LinkShape
 from plait.drivers.memory import MemoryDriver, pair
 from plait.errors import UsageError
 from plait.host.settings import Settings
-from plait.mptcp.info import ConnectionInfo
 from plait.units import MILLISECOND
+from plait.wire.mptcp.mp_capable import MpCapableAck, MpCapableData
+from plait.wire.mptcp.mp_join import MpJoinSyn
+from plait.wire.segment import Segment
 
 HERE = (ip_address("10.0.0.1"), ip_address("10.0.1.1"))
 THERE = (ip_address("10.0.0.2"), ip_address("10.0.1.2"))
@@ -126,7 +130,7 @@ def test_a_conversation(mptcp: bool) -> None:
             assert protocol.calls == ["made", "data", "eof", "lost"]
             assert accepted[0].calls == ["made", "data", "eof", "lost"]
             assert protocol.error is accepted[0].error is None
-            assert isinstance(transport.get_extra_info("plait"), ConnectionInfo)
+            assert connection_of(transport).info.bytes_received == len(data)
 
     run(scenario())
 
@@ -291,7 +295,7 @@ def test_misuse_is_said_at_once(host: str, local: str | None) -> None:
     async def scenario() -> None:
         async with stacks() as (one, _, _):
             with pytest.raises(UsageError):
-                await one.create_connection(Recorder, host, 7, local=local)
+                await one.create_connection(Recorder, host, 7, local_addr=local)
 
     run(scenario())
 
@@ -321,14 +325,11 @@ def test_port_0_lets_the_host_choose() -> None:
 
 def test_names_are_resolved_and_numbers_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        asked: list[str] = []
+        asked: list[tuple[str, int]] = []
 
-        async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-            asked.append(host)
-            return [
-                (10, 1, 6, "", ("fd09::9", port, 0, 0)),  # of a family the stack has not
-                (2, 1, 6, "", ("10.0.0.2", port)),
-            ]
+        async def getaddrinfo(host: str, port: int, *, family: int, **_: Any) -> list[Any]:
+            asked.append((host, family))
+            return [(socket.AF_INET, 1, 6, "", ("10.0.0.2", port))]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         async with stacks() as (one, other, _):
@@ -337,24 +338,89 @@ def test_names_are_resolved_and_numbers_are_not(monkeypatch: pytest.MonkeyPatch)
             assert asked == []
             transport, protocol = await one.create_connection(Recorder, "two.example", 7)
             await round_trip((transport, protocol))
-            assert asked == ["two.example"]
+            assert asked == [("two.example", socket.AF_INET)]  # the stack has no IPv6
             assert transport.get_extra_info("peername") == ("10.0.0.2", 7)
 
     run(scenario())
 
 
+@contextmanager
+def resolving(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> Iterator[None]:
+    """Let every name have these IPv4 addresses."""
+
+    async def getaddrinfo(_: str, port: int, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, 1, 6, "", (host, port)) for host in hosts]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        yield
+
+
 def test_every_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
-        async def getaddrinfo(_: str, port: int, **__: Any) -> list[Any]:
-            return [(2, 1, 6, "", ("10.0.1.2", port)), (2, 1, 6, "", ("10.0.0.2", port))]
-
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
         async with stacks(paths=2) as (one, other, _):
-            await other.create_server(Recorder, "10.0.0.2", 7)
-            transport, _ = await one.create_connection(Recorder, "two.example", 7)
-            assert transport.get_extra_info("peername") == ("10.0.0.2", 7)
-            with pytest.raises(OSError, match=r"refused; .*refused"):
-                await one.create_connection(Recorder, "two.example", 8)
+            with resolving(monkeypatch, "10.0.1.2", "10.0.0.2"):
+                await other.create_server(Recorder, "10.0.0.2", 7)
+                transport, _ = await one.create_connection(Recorder, "two.example", 7)
+                assert transport.get_extra_info("peername") == ("10.0.0.2", 7)
+                both = r"connection refused \(tried 10.0.1.2, 10.0.0.2\)"
+                with pytest.raises(ConnectionRefusedError, match=both):
+                    await one.create_connection(Recorder, "two.example", 8)
+
+    run(scenario())
+
+
+@pytest.mark.rfc("8305", "5", "HE-04")
+@pytest.mark.rfc("8305", "5", "HE-05")
+@pytest.mark.rfc("8305", "5", "HE-07")
+@pytest.mark.rfc("6897", "6.4", "M6897-6.4-01")
+@pytest.mark.parametrize("delays", [(100, 0), (60, 50)], ids=["long after", "at one moment"])
+def test_who_comes_second_is_aborted_and_never_joined(
+    monkeypatch: pytest.MonkeyPatch, delays: tuple[int, int]
+) -> None:
+    async def scenario() -> None:
+        async with stacks(paths=2) as (one, other, links):
+            keys: set[bytes] = set()
+            joined: set[bytes] = set()
+
+            def watch(segment: Segment) -> bool:
+                for option in segment.options:
+                    if isinstance(option, MpCapableAck | MpCapableData):
+                        keys.add(option.sender_key)
+                    if isinstance(option, MpJoinSyn):
+                        joined.add(segment.flow[4:8])
+                return False
+
+            links[0][0].lose = links[1][0].lose = watch
+            for (here, _), delay in zip(links, delays, strict=True):
+                here.delay = delay * MILLISECOND
+            accepted: list[Recorder] = []
+
+            def factory() -> Recorder:
+                accepted.append(Recorder())
+                return accepted[-1]
+
+            made: list[Recorder] = []
+
+            def make() -> Recorder:
+                made.append(Recorder())
+                return made[-1]
+
+            quiet = Settings(path_manager="default")  # tells nobody of its other address
+            await other.create_server(factory, None, 7, settings=quiet)
+            with resolving(monkeypatch, "10.0.0.2", "10.0.1.2"):
+                transport, _ = await one.create_connection(
+                    make, "two.example", 7, happy_eyeballs_delay=0.01
+                )
+            winner = ip_address(transport.get_extra_info("peername")[0])
+            transport.write(b"x")
+            await asyncio.sleep(0.25)
+            assert len(made) == 1
+            assert len(one._transports) == 1
+            assert len([end for end in accepted if not end.lost.is_set()]) == 1
+            assert len(keys) == len(accepted)
+            assert joined == {winner.packed}
+            transport.abort()
 
     run(scenario())
 

@@ -62,6 +62,7 @@ def test_the_object_has_the_promised_members() -> None:
         "version": 1,
         "token": "0000beef",
         "csum_enabled": True,
+        "backend": "stack",
         "bytes_sent": 5,
         "bytes_received": 7,
         "extra_subflows": 3,

@@ -45,6 +45,16 @@ def test_changing_an_open_connection() -> None:
     assert known["seen"].count("SubflowUp") == 2
 
 
+def test_opening_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLAIT_BACKEND", raising=False)
+    known: dict[str, Any] = {"__name__": "example"}
+    for block in blocks_of("connect.md"):
+        exec(compile(block, "connect.md", "exec"), known)  # noqa: S102 - our own page
+    assert known["answer"] == b"hello"
+    assert (known["backend"] == "kernel") == (known["reason"] is None)
+    assert known["over"] == "stack"
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
 def test_pages_begin_with_a_title(page: Path) -> None:
     assert page.read_text().startswith("# ")

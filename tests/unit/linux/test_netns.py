@@ -10,14 +10,8 @@ from pathlib import Path
 import pytest
 
 from plait.errors import UsageError
-from plait.linux.netns import (
-    BACKUP,
-    SIGNAL,
-    SUBFLOW,
-    Namespace,
-    can_make_namespaces,
-    veth_pair,
-)
+from plait.linux.netns import Namespace, can_make_namespaces, veth_pair
+from plait.linux.path_manager import BACKUP, SIGNAL, SUBFLOW
 
 pytestmark = [
     pytest.mark.privileged,

@@ -10,8 +10,10 @@ from ipaddress import ip_address, ip_interface
 import pytest
 
 from plait.linux import sockopts
-from plait.linux.mptcp_sockets import SocketOptions, connect, listen
-from plait.linux.netns import SUBFLOW, Namespace, can_make_namespaces, veth_pair
+from plait.linux.mptcp_sockets import connect, listen
+from plait.linux.netns import Namespace, can_make_namespaces, veth_pair
+from plait.linux.path_manager import SUBFLOW
+from plait.linux.socket_options import SocketOptions
 from plait.linux.sockopts import connection_info, is_mptcp, mptcp_info
 
 privileged = pytest.mark.privileged
@@ -21,6 +23,7 @@ needs_root = pytest.mark.skipif(
 
 MPTCP = SocketOptions()
 TCP = SocketOptions(mptcp=False)
+FAR = (socket.AF_INET, ("10.9.1.2", 5001))
 
 ADDRESSES = {
     "IPv4": (struct.pack("=H", socket.AF_INET) + bytes.fromhex("1389 0a090102"), "10.9.1.2"),
@@ -44,6 +47,31 @@ ADDRESSES = {
 @pytest.mark.parametrize(("octets", "address"), ADDRESSES.values(), ids=ADDRESSES.keys())
 def test_socket_addresses(octets: bytes, address: str) -> None:
     assert sockopts._parse_address(octets.ljust(128, b"\0")) == (ip_address(address), 5001)
+
+
+STRIDES = {
+    "as today": (sockopts._SUBFLOW_SIZE, 280),
+    "an older kernel": (sockopts._SUBFLOW_SIZE, 192),
+    "a newer kernel": (sockopts._SUBFLOW_SIZE + 16, 320),
+}
+
+
+@pytest.mark.parametrize(("subflow_size", "tcp_size"), STRIDES.values(), ids=STRIDES.keys())
+def test_subflows_are_found_by_the_strides_that_the_kernel_returns(
+    subflow_size: int, tcp_size: int
+) -> None:
+    elements, states = b"", b""
+    for number, (octets, _) in enumerate(ADDRESSES.values(), start=1):
+        ends = octets.ljust(128, b"\0") * 2
+        elements += (struct.pack("=I4x", number) + ends).ljust(subflow_size, b"\0")
+        states += bytes([number]).ljust(tcp_size, b"\0")
+    elements += struct.pack("=I4x", 9).ljust(subflow_size, b"\0")  # it has closed: no port
+    answer = sockopts._FULL.pack(280, tcp_size, 264, subflow_size, 4, 64, 0, 0)
+    found = sockopts.parse_full_info(answer, elements, states + bytes(tcp_size))
+    assert [(at, str(path.local), len(state)) for at, path, state in found] == [
+        (at, address, tcp_size) for at, (_, address) in enumerate(ADDRESSES.values(), start=1)
+    ]
+    assert [state[0] for *_, state in found] == [1, 2, 3]
 
 
 @pytest.fixture
@@ -74,7 +102,7 @@ def test_a_connection_over_two_paths(namespaces: tuple[Namespace, Namespace]) ->
     near, far = namespaces
     with (
         far.run(lambda: listen(None, 5001, MPTCP)) as listener,
-        near.run(lambda: asyncio.run(connect("10.9.1.2", 5001, MPTCP))) as here,
+        near.run(lambda: asyncio.run(connect(*FAR, MPTCP)))[0] as here,
         listener.accept()[0] as there,
     ):
         here.send(b"x" * 1000)
@@ -111,7 +139,7 @@ def test_a_plain_tcp_peer_leaves_plain_tcp(
     options = (TCP, MPTCP) if plain_side == "listener" else (MPTCP, TCP)
     with (
         far.run(lambda: listen(None, 5001, options[0])) as listener,
-        near.run(lambda: asyncio.run(connect("10.9.1.2", 5001, options[1]))) as here,
+        near.run(lambda: asyncio.run(connect(*FAR, options[1])))[0] as here,
         listener.accept()[0] as there,
     ):
         here.send(b"x" * 1000)

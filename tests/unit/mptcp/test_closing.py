@@ -43,6 +43,7 @@ def acknowledge(peer: MpPeer, position: int, flow: Flow | None = None) -> list[S
 @pytest.mark.rfc("8684", "4", "M8684-4-04")
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-02")
 @pytest.mark.rfc("8684", "3.3.3", "M8684-3.3.3-04")
+@pytest.mark.rfc("6897", "4.3.1", "M6897-4.3.1-01")
 def test_our_data_fin_alone_takes_one_position_and_no_subflow_octet(peer: MpPeer) -> None:
     peer.script.write(ID, b"hello")
     acknowledge(peer, 6)

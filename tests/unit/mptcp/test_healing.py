@@ -11,7 +11,7 @@ from support.world import FAR, NEAR, World
 from plait.addresses import Path
 from plait.host.events import SubflowUp
 from plait.host.settings import Settings
-from plait.mptcp import healing
+from plait.mptcp import fallback, healing
 from plait.mptcp.connection import Connection
 from plait.mptcp.state import Mode
 from plait.mptcp.subflow import Subflow
@@ -167,13 +167,13 @@ def test_a_refused_join_is_not_tried_again_even_if_another_address_comes() -> No
     assert [subflow.path.local for subflow in subflows] == [*NEAR, another]
 
 
-def test_our_reset_of_a_bad_path_is_followed_by_another_try() -> None:
-    world = World(replace(MESH, bad_path_timeouts=2))
+@pytest.mark.parametrize("version", ["v0", "v1"])
+def test_our_reset_of_a_bad_path_is_followed_by_another_try(version: str) -> None:
+    world = World(replace(MESH, bad_path_timeouts=2, mptcp_versions=version))
     world.start()
     connection = world.initiator.connection
     subflow = connection.subflows[SECOND_PATH]
-    subflow.tcp.abort(connection.version.reasons(UNACCEPTABLE_PERFORMANCE))
-    connection.on_subflow_ended(world.now, subflow)
+    fallback.reset(connection, world.now, subflow, UNACCEPTABLE_PERFORMANCE)
     world.run(3 * SECOND)
     assert len(world.initiator.heard(SubflowUp)) == 3
 

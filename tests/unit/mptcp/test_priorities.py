@@ -47,7 +47,7 @@ def test_the_application_hears_of_each_change_once() -> None:
 def test_ours_goes_on_its_own_subflow_and_binds_the_peer_only() -> None:
     peer = MpPeer(UNCHECKED)
     second = peer.join()
-    peer.script.host.set_backup(0, 2, path_of(peer, 1), backup=True)
+    peer.script.host.set_backup(0, 2, 2, backup=True)
     peer.script.write(2, bytes(200_000))
     (carrier,) = [one for one in second.sent if found([one], MpPrio)]
     assert carrier.flags == ACK
@@ -59,7 +59,7 @@ def test_ours_is_repeated_as_nothing_tells_that_it_arrived() -> None:
     peer = MpPeer(UNCHECKED)
     second = peer.join()
     host = peer.script.host
-    host.set_backup(0, 2, path_of(peer, 1), backup=True)
+    host.set_backup(0, 2, 2, backup=True)
     sent = peer.script.turn()
     assert found(sent, MpPrio) == [MpPrio(backup=True)]
     for _ in range(30):
@@ -73,10 +73,10 @@ def test_what_is_asked_last_is_what_is_repeated() -> None:
     peer = MpPeer(UNCHECKED)
     second = peer.join()
     host = peer.script.host
-    host.set_backup(0, 2, path_of(peer, 1), backup=True)
+    host.set_backup(0, 2, 2, backup=True)
     sent = peer.script.turn() + peer.script.wait(100 * MILLISECOND)
     second.send(dss=peer.ack())
-    host.set_backup(peer.script.now, 2, path_of(peer, 1), backup=False)
+    host.set_backup(peer.script.now, 2, 2, backup=False)
     sent += peer.script.turn()
     for _ in range(30):
         second.send(dss=peer.ack())
@@ -87,21 +87,23 @@ def test_what_is_asked_last_is_what_is_repeated() -> None:
 def test_repeating_ends_with_the_subflow() -> None:
     peer = MpPeer(UNCHECKED)
     second = peer.join()
-    peer.script.host.set_backup(0, 2, path_of(peer, 1), backup=True)
+    peer.script.host.set_backup(0, 2, 2, backup=True)
     peer.script.turn()
     second.send(RST)
     assert found(peer.script.wait(60 * SECOND), MpPrio) == []
     assert peer.connection.tasks == []
 
 
-@pytest.mark.parametrize("ended", [False, True], ids=["unknown", "ended"])
-def test_only_a_path_in_use_can_be_spared(ended: bool) -> None:
+@pytest.mark.parametrize("subflow_id", [2, 3], ids=["ended", "unknown"])
+def test_only_a_subflow_that_lives_can_be_spared(subflow_id: int) -> None:
     peer = MpPeer(UNCHECKED)
-    second = peer.join()
-    path = path_of(peer, 1)
-    if ended:
-        second.send(RST)
-    else:
-        path = Path(path.local, path.local_port + 1, path.remote, path.remote_port)
-    with pytest.raises(UsageError, match="carries data"):
-        peer.script.host.set_backup(0, 2, path, backup=True)
+    peer.join().send(RST)
+    with pytest.raises(UsageError, match=f"has no subflow {subflow_id}"):
+        peer.script.host.set_backup(0, 2, subflow_id, backup=True)
+
+
+def test_a_subflow_that_opens_cannot_be_spared_yet() -> None:
+    peer = MpPeer(UNCHECKED)
+    peer.join_syn()
+    with pytest.raises(UsageError, match="subflow 2 is not open yet"):
+        peer.script.host.set_backup(0, 2, 2, backup=True)

@@ -6,24 +6,20 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from support.script import HOST, HOST_2, NONCE, PEER_2, UNCHECKED, Flow, MpPeer, found, payload
+from support.script import HOST, HOST_2, PEER_2, UNCHECKED, Flow, MpPeer, found
 from support.script import resets as all_resets
 from support.world import NEAR, World
 
 from plait.addresses import IpAddress
-from plait.errors import UsageError
 from plait.host.events import SubflowDown
 from plait.mptcp.advertising import MAX_ID, AddressBook
 from plait.mptcp.inquiry import PROBES
 from plait.pathing import Action, OpenSubflow, PathManager, View, path_managers
 from plait.units import MILLISECOND, SECOND
 from plait.wire.mptcp.add_addr import AddAddr
-from plait.wire.mptcp.mp_join import MpJoinSyn
-from plait.wire.mptcp.mp_prio import MpPrio
 from plait.wire.mptcp.mp_tcprst import UNSPECIFIED, MpTcprst
 from plait.wire.mptcp.remove_addr import RemoveAddr
 from plait.wire.segment import ACK, FIN, RST, SYN, Segment
-from plait.wire.tcp_options import Mss
 
 THIRD = ip_address("10.0.3.2")
 MESH = replace(UNCHECKED, path_manager="fullmesh")
@@ -44,15 +40,6 @@ def removed(peer: MpPeer, *address_ids: int) -> list[Segment]:
     """Have the peer remove addresses, and let a moment pass."""
     sent = peer.first.send(dss=peer.ack(), options=[RemoveAddr(address_ids)])
     return sent + peer.script.wait(MILLISECOND)
-
-
-def join_second(peer: MpPeer) -> Flow:
-    """Join the host's second address."""
-    flow = peer.script.flow(PEER_2, remote=HOST_2)
-    option = MpJoinSyn(token=peer.keys.remote_token, nonce=NONCE, address_id=2)
-    (answer,) = flow.send(SYN, options=[Mss(1460), option])
-    flow.send(options=[peer.join_ack(flow, answer)])
-    return flow
 
 
 # ---- from the peer
@@ -191,7 +178,7 @@ def test_asking_twice_is_asking_once() -> None:
 @pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-08")
 def test_an_address_of_ours_that_went_is_withdrawn_on_another_path() -> None:
     peer = MpPeer(MESH)
-    flow = join_second(peer)
+    flow = peer.join(remote=HOST_2)
     host = peer.script.host
     host.on_local_address(peer.script.now, HOST_2, present=False)
     sent = peer.script.turn()
@@ -206,80 +193,8 @@ def test_without_another_path_it_is_withdrawn_once_there_is_one() -> None:
     host = peer.script.host
     host.on_local_address(peer.script.now, HOST, present=False)
     assert found(peer.script.turn(), RemoveAddr) == []
-    flow = join_second(peer)
+    flow = peer.join(remote=HOST_2)
     assert found(flow.sent, RemoveAddr) == [RemoveAddr((0,))]
-
-
-@pytest.mark.rfc("8684", "3.3.8", "M8684-3.3.8-06")
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-02")
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-06")
-@pytest.mark.rfc("8684", "3.4.2", "M8684-3.4.2-10")
-def test_an_address_that_still_works_is_left_by_priority_drain_and_fin() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = join_second(peer)
-    peer.script.host.withdraw(peer.script.now, 2, HOST_2)
-    sent = peer.script.turn()
-    assert found(sent, MpPrio, RemoveAddr) == [MpPrio(backup=True)]
-    assert payload(peer.script.write(2, b"elsewhere")) == b"elsewhere"
-    assert payload(second.sent) == b""
-    peer.script.wait(100 * MILLISECOND)
-    peer.data(b"on the way", flow=second)  # sent before the peer heard of it
-    assert peer.script.read(2) == b"on the way"
-    peer.acked = 10
-    peer.first.send(dss=peer.ack())
-    sent = peer.script.wait(10 * SECOND)
-    (fin,) = [one for one in sent if one.flags & FIN][:1]
-    assert fin.flow == second.sent[0].flow
-    assert found(sent, RemoveAddr) == [RemoveAddr((1,))]
-    assert resets(sent) == set()
-
-
-def test_nothing_new_is_sent_on_a_subflow_that_is_left() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = join_second(peer)
-    peer.script.host.withdraw(peer.script.now, 2, HOST_2)
-    peer.script.write(2, bytes(100_000))
-    assert len(payload(peer.first.sent)) > 1000
-    assert payload(second.sent) == b""
-
-
-def test_a_peer_that_never_stops_sending_is_left_anyway() -> None:
-    peer = MpPeer(UNCHECKED)
-    second = join_second(peer)
-    peer.script.host.withdraw(peer.script.now, 2, HOST_2)
-    sent: list[Segment] = []
-    for _ in range(200):
-        sent += peer.data(b"more", flow=second) + peer.script.wait(100 * MILLISECOND)
-    assert {one.flow for one in sent if one.flags & FIN} == {second.sent[0].flow}
-
-
-def test_the_only_address_is_not_given_up() -> None:
-    peer = MpPeer(UNCHECKED)
-    with pytest.raises(UsageError, match="all this connection has"):
-        peer.script.host.withdraw(0, 2, HOST)
-    peer.data(b"goes on")
-    assert peer.script.read(2) == b"goes on"
-
-
-@pytest.mark.parametrize("back", [b"", bytes(3_000_000)], ids=["sending", "both ways"])
-def test_two_hosts_lose_nothing_when_an_address_is_left_midway(back: bytes) -> None:
-    stream = bytes(range(256)) * 12_000
-    world = World(replace(UNCHECKED, path_manager="fullmesh"))
-    world.start()
-    for end, octets in zip(world.ends, (stream, back), strict=True):
-        end.to_send = octets
-    world.run(100 * MILLISECOND)
-    for end in world.ends:
-        end.finish = True
-    initiator = world.initiator
-    initiator.host.withdraw(world.now, initiator.connection_id, NEAR[1])
-    world.run(200 * SECOND)
-    assert bytes(world.listener.received) == stream
-    assert len(initiator.received) == len(back)
-    gone = [one for _, one in initiator.line.sent if NEAR[1].packed in one.flow]
-    assert any(one.flags & FIN for one in gone)
-    assert resets(gone) == set()
-    assert all(end.empty for end in world.ends)
 
 
 def test_two_hosts_lose_nothing_when_an_address_goes_midway() -> None:

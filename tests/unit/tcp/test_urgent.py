@@ -75,6 +75,7 @@ def test_what_is_sent_again_points_again() -> None:
 
 
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-10")
+@pytest.mark.rfc("6897", "4.4.4", "M6897-4.4.4-01")
 def test_a_mapping_is_never_urgent() -> None:
     peer = MpPeer()
     peer.script.host.write(0, peer.id, b"urgent", urgent=True)
@@ -83,6 +84,7 @@ def test_a_mapping_is_never_urgent() -> None:
 
 
 @pytest.mark.rfc("8684", "3.3.1", "M8684-3.3.1-11")
+@pytest.mark.rfc("6897", "4.4.4", "M6897-4.4.4-01")
 def test_urgent_data_under_a_mapping_is_delivered_in_its_place() -> None:
     peer = MpPeer()
     segment = peer.first.segment(ACK | URG, b"urgent", dss=peer.dss(1, 1, b"urgent"))

@@ -25,17 +25,19 @@ def repaired(octets: bytes) -> bytes:
     addresses=st.binary(min_size=8, max_size=8),
     length=st.integers(0, 300),
     protocol=st.integers(0, 255),
-    ecn=st.integers(0, 3),
+    tos=st.integers(0, 255),
+    ttl=st.integers(1, 255),
     identification=st.integers(0, 65_535),
 )
 def test_headers_survive(
-    addresses: bytes, length: int, protocol: int, ecn: int, identification: int
+    addresses: bytes, length: int, protocol: int, tos: int, ttl: int, identification: int
 ) -> None:
-    header = ipv4_header(addresses, length, protocol, ecn, identification)
+    header = ipv4_header(addresses, length, protocol, tos, ttl, identification)
+    assert (header[1], header[8]) == (tos, ttl)
     assert internet_checksum((header,)) == 0
     assert header == repaired(header)
     padded = header + bytes(length) + b"trailer"
-    assert parse_ipv4(padded) == (protocol, 20, 20 + length, ecn)
+    assert parse_ipv4(padded) == (protocol, 20, 20 + length, tos & 3)
 
 
 def test_options_are_skipped() -> None:

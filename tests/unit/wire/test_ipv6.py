@@ -12,11 +12,17 @@ from plait.wire.ipv6 import ipv6_header, parse_ipv6
 ADDRESSES = bytes(range(32))
 
 
-@given(length=st.integers(0, 300), protocol=st.sampled_from([6, 17, 58]), ecn=st.integers(0, 3))
-def test_headers_survive(length: int, protocol: int, ecn: int) -> None:
-    header = ipv6_header(ADDRESSES, length, protocol, ecn)
-    assert (header[7], header[8:]) == (64, ADDRESSES)
-    assert parse_ipv6(header + bytes(length) + b"tail") == (protocol, 40, 40 + length, ecn)
+@given(
+    length=st.integers(0, 300),
+    protocol=st.sampled_from([6, 17, 58]),
+    traffic_class=st.integers(0, 255),
+    hop_limit=st.integers(1, 255),
+)
+def test_headers_survive(length: int, protocol: int, traffic_class: int, hop_limit: int) -> None:
+    header = ipv6_header(ADDRESSES, length, protocol, traffic_class, hop_limit)
+    assert (header[7], header[8:]) == (hop_limit, ADDRESSES)
+    assert header[:2] == (6 << 12 | traffic_class << 4).to_bytes(2, "big")
+    assert parse_ipv6(header + bytes(length) + b"tail") == (protocol, 40, 40 + length, traffic_class & 3)
 
 
 def packet(first: int, *extensions: bytes) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from plait.drivers.merging import packets
 from plait.errors import DecodeError
 from plait.wire.checksum import fold, ones_sum
 from plait.wire.mptcp.dss import Dss
@@ -28,7 +29,7 @@ from plait.wire.packet import (
     parse_packet,
     serialize_packet,
 )
-from plait.wire.segment import ACK, PSH, RST, SYN, Segment
+from plait.wire.segment import ACK, PSH, RST, SYN, Marking, Segment
 from plait.wire.tcp import serialize_tcp
 from plait.wire.tcp_options import Mss, SackPermitted, WindowScale
 
@@ -164,6 +165,27 @@ def test_headers_leave_the_checksum_to_the_kernel(flow: bytes, payload: bytes) -
     complete = fold(ones_sum(head[at:] + payload)) ^ 0xFFFF
     finished = head[: at + 16] + complete.to_bytes(2, "big") + head[at + 18 :] + payload
     assert finished == serialize_packet(segment)
+
+
+@given(
+    flow=st.sampled_from([TO_SERVER, FLOW6]),
+    tos=st.integers(0, 63).map(lambda dscp: dscp << 2),
+    ttl=st.integers(1, 255),
+    length=st.integers(0, 200),
+)
+def test_marks_are_in_the_header_of_every_packet(
+    flow: bytes, tos: int, ttl: int, length: int
+) -> None:
+    segment = sample(flow, bytes(length))
+    segment.marking = Marking(tos, ttl)
+    segment.segment_size = 100
+    whole = [serialize_packet(segment), headers(segment)]
+    for packet in [*whole, *(b"".join(pieces) for pieces in packets(segment))]:
+        if flow == TO_SERVER:
+            assert (packet[1], packet[8]) == (tos | segment.ecn, ttl)
+        else:
+            word = int.from_bytes(packet[:4], "big")
+            assert (word >> 20 & 0xFF, packet[7]) == (tos | segment.ecn, ttl)
 
 
 def test_super_segments_are_one_packet() -> None:

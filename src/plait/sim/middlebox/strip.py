@@ -68,6 +68,7 @@ def overwritten(segment: Segment, kind: int, filler: int) -> Segment:
     twin.payload = segment.payload
     twin.length = segment.length
     twin.ecn = segment.ecn
+    twin.marking = segment.marking
     return twin
 
 

@@ -41,13 +41,14 @@ def give(station: Station, fault: Fault) -> None:
             with suppress(UsageError):  # it has ended
                 host.change(now, entry.connection_id, replace(entry.settings, **policies))
             continue
-        paths = [subflow.path for subflow in entry.connection.subflows if subflow.can_send]
-        if fault.path >= len(paths):
+        usable = [subflow for subflow in entry.connection.subflows if subflow.can_send]
+        if fault.path >= len(usable):
             continue
-        path = paths[fault.path]
+        subflow = usable[fault.path]
         with suppress(UsageError):  # plain TCP, or all there is
             if fault.name == LEAVE:
-                host.withdraw(now, entry.connection_id, path.local)
+                host.remove_addresses(now, entry.connection_id, [subflow.path.local])
             else:
-                host.set_backup(now, entry.connection_id, path, backup=fault.name == SPARE)
+                spare = fault.name == SPARE
+                host.set_backup(now, entry.connection_id, subflow.id, backup=spare)
     station.owe()

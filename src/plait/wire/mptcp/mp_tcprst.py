@@ -19,6 +19,11 @@ TOO_MUCH_OUTSTANDING_DATA: Final = 0x04
 UNACCEPTABLE_PERFORMANCE: Final = 0x05
 MIDDLEBOX_INTERFERENCE: Final = 0x06
 
+MAY_PASS: Final = frozenset(
+    {LACK_OF_RESOURCES, TOO_MUCH_OUTSTANDING_DATA, UNACCEPTABLE_PERFORMANCE}
+)
+"""Reasons after which a subflow on the same path may work later: flag T goes with them."""
+
 _TRANSIENT: Final = 0x01
 
 
