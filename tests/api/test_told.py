@@ -18,7 +18,7 @@ Run = Callable[[Scenario[Any]], Any]
 
 @pytest.mark.rfc("6897", "5.3.2", "M6897-5.3.2-01", "M6897-5.3.2-04")
 @pytest.mark.rfc("6897", "5.2", "M6897-5.2-03", "M6897-5.2-04")
-@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-11")
+@pytest.mark.rfc("hesmans", "3", "HESM-11")
 def test_both_ends_tell_what_they_run_on(run: Run) -> None:
     async def scenario(world: World) -> None:
         mptcp = not world.differs("multipath")
@@ -40,7 +40,7 @@ def test_both_ends_tell_what_they_run_on(run: Run) -> None:
     run(scenario)
 
 
-@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-09")
+@pytest.mark.rfc("hesmans", "3", "HESM-09")
 def test_plain_tcp_has_no_subflows(run: Run) -> None:
     async def scenario(world: World) -> None:
         here, _ = await world.both()
@@ -55,8 +55,9 @@ def test_plain_tcp_has_no_subflows(run: Run) -> None:
     run(scenario)
 
 
+@pytest.mark.rfc("6897", "4.2.1", "M6897-4.2.1-02")
 @pytest.mark.rfc("6897", "5.3.4", "M6897-5.3.4-01")
-@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-01", "HESM-02", "HESM-03")
+@pytest.mark.rfc("hesmans", "3", "HESM-01", "HESM-02", "HESM-03")
 def test_two_paths_make_two_subflows_at_both_ends(run: Run) -> None:
     async def scenario(world: World) -> None:
         ends = await settled(await world.both())

@@ -34,6 +34,7 @@ from plait.mptcp.info import ConnectionInfo, SubflowInfo
 
 FELL_BACK: Final = "the kernel fell back to TCP"
 
+_DEFAULT: Final = Settings()
 _CLOSED: Final = "CLOSED"
 _MOST_ENDED: Final = 64
 """Subflows that are remembered after their end."""
@@ -85,7 +86,7 @@ class KernelConnection(Connection):
         self._wanted = wanted
         self._initiator = initiator
         self._ended = False
-        self._settings = Settings()
+        self._settings = _DEFAULT
         self._events = KernelEvents(interval)
         self._done_callbacks: list[Callable[[], None]] = []
         self._last = self._explained(sockopts.connection_info(sock, details=False))

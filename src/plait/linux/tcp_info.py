@@ -39,6 +39,11 @@ _INFO: Final = struct.Struct("=8B" + "".join(width for _, width in _FIELDS))
 
 SIZE: Final = _INFO.size
 
+_NUMBERS: Final = tuple(
+    field.name for field in fields(TcpInfo) if field.name not in {"state", "ca_state"}
+)
+"""What plait reports of it besides states."""
+
 
 def unpack(octets: bytes) -> dict[str, int]:
     """Return the fields of the structure by their names without `tcpi_`, bit fields apart."""
@@ -69,11 +74,7 @@ def pack(info: TcpInfo) -> bytes:
 def parse_tcp_info(octets: bytes) -> TcpInfo:
     """Return what plait reports of the structure."""
     named = unpack(octets)
-    numbers = {
-        field.name: named[field.name]
-        for field in fields(TcpInfo)
-        if field.name not in {"state", "ca_state"}
-    }
+    numbers = {name: named[name] for name in _NUMBERS}
     return TcpInfo(
         state=_name(STATES, named["state"] - 1),
         ca_state=_name(CA_STATES, named["ca_state"]),

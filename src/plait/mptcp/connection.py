@@ -1,9 +1,9 @@
 """One connection: a stream over one or more subflows, or over plain TCP after fall-back.
 
 This class holds state and dispatches.  `incoming` reads segments, `outgoing` makes them; the
-handshakes are in `handshake` and `joining`, addresses in `advertising` and `removal`, the end in
-`closing`, the way back to TCP in `fallback`, repair after failures in `reinjection`, time in
-`timers`.
+handshakes are in `handshake` and `joining`, addresses in `advertising`, `removal` and `departing`,
+what the application asks of both in `steering`, the end in `closing`, the way back to TCP in
+`fallback`, repair after failures in `reinjection`, time in `timers`.
 """
 
 from __future__ import annotations

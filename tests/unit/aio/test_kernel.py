@@ -98,6 +98,7 @@ def test_accepted_connections_send_at_once(run: Run) -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         transport.close()
         await kernel.close()
+        await server.wait_closed()
 
     run(work)
 
@@ -117,6 +118,7 @@ def test_settings_of_one_connection_override_the_kernels(run: Run) -> None:
         assert not kernel.info(transport).is_mptcp
         transport.close()
         await kernel.close()
+        await server.wait_closed()
 
     run(work)
 

@@ -80,7 +80,7 @@ def test_both_sides_hold_one_and_it_is_that_of_the_transport() -> None:
 
 @pytest.mark.rfc("6897", "5.2", "M6897-5.2-03")
 @pytest.mark.rfc("6897", "5.3.4", "M6897-5.3.4-01")
-@pytest.mark.rfc("hesmans", "3", "HESM-04")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-04")
 def test_paths_are_those_of_established_subflows_alone() -> None:
     async def scenario(ours: StackConnection, theirs: StackConnection) -> None:
         (first,) = ours.paths
@@ -106,8 +106,8 @@ def test_connid_is_the_local_token() -> None:
     run(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-08")
-@pytest.mark.rfc("hesmans", "3", "HESM-11")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-08")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-11")
 def test_subflows_are_opened_and_closed_from_the_accepting_side_and_events_tell() -> None:
     async def scenario(ours: StackConnection, theirs: StackConnection) -> None:
         events = [one.events() for one in (ours, theirs)]
@@ -201,8 +201,8 @@ OPTIONS: dict[str, tuple[tuple[int, int], int | bytes, int | bytes, int | bytes]
 }
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-06")
-@pytest.mark.rfc("hesmans", "3", "HESM-07")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-06")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-07")
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_is_set_on_one_subflow_and_read_from_it(name: str) -> None:
     where, before, value, after = OPTIONS[name]
@@ -217,7 +217,7 @@ def test_an_option_is_set_on_one_subflow_and_read_from_it(name: str) -> None:
     run(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-06")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-06")
 def test_tcp_info_of_one_subflow_is_the_structure_of_linux() -> None:
     async def scenario(ours: StackConnection, theirs: StackConnection) -> None:
         octets = ours.subflow_getsockopt(1, TCP, socket.TCP_INFO)

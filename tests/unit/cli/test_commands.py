@@ -130,7 +130,8 @@ def test_nc_keeps_listening(shell: Shell) -> None:
 def test_nc_to_nobody_fails_in_one_line(shell: Shell, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     status, out, err = shell.run("nc", "127.0.0.1", PORT, "--via", "kernel", "--json", str(report))
-    assert (status, out, err) == (1, b"", b"plait nc: connection refused\n")
+    told = f"plait nc: cannot connect to 127.0.0.1 port {PORT}: connection refused\n"
+    assert (status, out, err.decode()) == (1, b"", told)
     assert json.loads(report.read_text(encoding="utf-8"))["subflows"] == []
 
 

@@ -191,7 +191,7 @@ def test_all_addresses_cannot_be_removed() -> None:
         host.remove_addresses(world.now, name, [NEAR[1]])
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-10")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-10")
 def test_what_is_left_stays_if_what_was_to_take_its_place_is_closed() -> None:
     world = World(replace(MESH, path_manager="default"), near=THREE)
     world.start(subflows=1)

@@ -67,7 +67,7 @@ def sent_since(end: End, world: World, act: Callable[[], object]) -> list[Segmen
 # ---- ids
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-01")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-01")
 @pytest.mark.parametrize("count", [1, 2, 32])
 def test_every_subflow_has_an_id_of_its_own(count: int) -> None:
     world = opened(replace(MANUAL, max_subflows=32, max_half_open_joins=32))
@@ -80,7 +80,7 @@ def test_every_subflow_has_an_id_of_its_own(count: int) -> None:
     assert made == list(range(2, count + 1))
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-02")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-02")
 def test_an_id_stays_for_life_and_comes_back_only_after_all_others() -> None:
     world = opened()
     host, name = world.initiator.host, world.initiator.connection_id
@@ -99,9 +99,9 @@ def test_an_id_stays_for_life_and_comes_back_only_after_all_others() -> None:
 
 
 @roles
-@pytest.mark.rfc("hesmans", "3", "HESM-03")
-@pytest.mark.rfc("hesmans", "3", "HESM-04")
-@pytest.mark.rfc("hesmans", "3", "HESM-11")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-03")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-04")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-11")
 @pytest.mark.parametrize(("near", "far"), [(NEAR, FAR), (V6_NEAR, V6_FAR)], ids=["IPv4", "IPv6"])
 def test_a_subflow_is_opened_from_either_side_between_the_addresses_asked_for(
     role: int, near: tuple[IpAddress, ...], far: tuple[IpAddress, ...]
@@ -127,7 +127,7 @@ def test_a_subflow_is_opened_from_either_side_between_the_addresses_asked_for(
     assert live(world.ends[1 - role])[-1].backup
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-04")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-04")
 @pytest.mark.rfc("6897", "5.3.3", "M6897-5.3.3-03")
 def test_what_is_left_open_is_an_unused_address_and_the_first_port() -> None:
     world = opened()
@@ -153,7 +153,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, object], str]] = {
 }
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-04")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-04")
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_a_subflow_that_cannot_be_is_refused_at_once(name: str) -> None:
     arguments, text = IMPOSSIBLE[name]
@@ -193,7 +193,7 @@ def test_before_the_peer_has_confirmed_nothing_is_opened() -> None:
 
 
 @roles
-@pytest.mark.rfc("hesmans", "3", "HESM-05")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-05")
 @pytest.mark.parametrize("how", ["fin", "rst"])
 @pytest.mark.parametrize("which", [1, 2])
 def test_one_subflow_is_closed_in_the_middle_and_nothing_is_lost(
@@ -224,7 +224,7 @@ def test_one_subflow_is_closed_in_the_middle_and_nothing_is_lost(
 
 
 @roles
-@pytest.mark.rfc("hesmans", "3", "HESM-10")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-10")
 @pytest.mark.parametrize("how", ["fin", "rst"])
 def test_the_last_one_that_works_is_not_closed(how: str, role: int) -> None:
     world = opened()
@@ -259,7 +259,7 @@ def test_an_id_that_is_not_in_use_is_refused(subflow_id: int) -> None:
         peer.script.host.close_subflow(0, peer.id, subflow_id)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-05")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-05")
 @pytest.mark.parametrize("how", ["fin", "rst"])
 def test_what_the_application_closed_is_made_again_only_if_it_asks(how: str) -> None:
     world = opened(MESH, subflows=2)
@@ -304,7 +304,7 @@ ACTS: dict[str, Callable[[End], object]] = {
 }
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-09")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-09")
 @pytest.mark.parametrize("act", ACTS)
 def test_plain_tcp_has_no_subflows_and_says_why(act: str) -> None:
     world = World(MANUAL, replace(MANUAL, mptcp=False))
@@ -351,7 +351,7 @@ def test_tos_and_ttl_of_a_connection_are_those_of_all_its_subflows() -> None:
     assert {one.ecn for _, one in end.line.sent} == {0}
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-07")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-07")
 def test_one_subflow_has_a_tos_of_its_own_until_the_connection_gets_another() -> None:
     world = opened(MESH, subflows=2)
     host, name = world.initiator.host, world.initiator.connection_id
@@ -368,7 +368,7 @@ def test_one_subflow_has_a_tos_of_its_own_until_the_connection_gets_another() ->
     assert told == {first: {(0x40, 64)}, second: {(0x40, 64)}}
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-07")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-07")
 def test_one_subflow_has_a_congestion_control_of_its_own() -> None:
     world = opened(MESH, subflows=2)
     host, name = world.initiator.host, world.initiator.connection_id
@@ -465,7 +465,7 @@ def _act(draw: Random, end: End, world: World) -> None:
         draw.choice(acts)()
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-10")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-10")
 @pytest.mark.parametrize("seed", range(10))
 def test_whatever_the_application_does_the_stream_arrives(seed: int) -> None:
     draw = Random(seed)

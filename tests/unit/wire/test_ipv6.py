@@ -22,7 +22,8 @@ def test_headers_survive(length: int, protocol: int, traffic_class: int, hop_lim
     header = ipv6_header(ADDRESSES, length, protocol, traffic_class, hop_limit)
     assert (header[7], header[8:]) == (hop_limit, ADDRESSES)
     assert header[:2] == (6 << 12 | traffic_class << 4).to_bytes(2, "big")
-    assert parse_ipv6(header + bytes(length) + b"tail") == (protocol, 40, 40 + length, traffic_class & 3)
+    ecn = traffic_class & 3
+    assert parse_ipv6(header + bytes(length) + b"tail") == (protocol, 40, 40 + length, ecn)
 
 
 def packet(first: int, *extensions: bytes) -> bytes:
