@@ -11,10 +11,11 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
-from plait.addresses import IpAddress
+from plait.addresses import IpAddress, Path
 from plait.aio.connection import Connection, LocalAddress, Subflow
 from plait.aio.happenings import Happenings
 from plait.aio.kernel_events import LOOK_SECONDS, KernelEvents
@@ -89,15 +90,18 @@ class KernelConnection(Connection):
         self._settings = _DEFAULT
         self._events = KernelEvents(interval)
         self._done_callbacks: list[Callable[[], None]] = []
-        self._last = self._explained(sockopts.connection_info(sock, details=False))
+        self._path: Path | None = None
+        with suppress(OSError):  # reset already, which is no reason not to hear what came before
+            self._path = sockopts.path_of(sock)
+        self._last: ConnectionInfo | None = None
+        self._readings = [sockopts.read(sock, self._path)]
         sock.on_close = self._on_close
 
     @property
     def info(self) -> ConnectionInfo:
         """A snapshot; the last one of a connection that has ended."""
-        if not self._ended:
-            self._look()
-        return self._last
+        known = self._known()
+        return known if self._ended else self._look(known)
 
     def events(self) -> Happenings:
         """Return what happens until the connection has ended, first the subflows there are.
@@ -289,42 +293,54 @@ class KernelConnection(Connection):
             raise UsageError(f"the connection is plain TCP: {info.fallback_reason}")
         return info
 
-    def _look(self, *, details: bool = True) -> None:
-        """Take a snapshot.
+    def _known(self) -> ConnectionInfo:
+        """Return what was read at the begin and at the end, decoded now that somebody asks."""
+        last = self._last
+        for reading in self._readings:
+            now = self._explained(sockopts.decode(reading))
+            last = now if last is None else _merged(last, _detailed(last, now))
+        assert last is not None
+        if self._ended and self._readings:
+            closed = tuple(_closed(one) for one in last.subflows)
+            last = replace(last, subflows=closed, subflows_total=0, extra_subflows=0)
+        self._readings.clear()
+        self._last = last
+        return last
 
-        Args:
-            details: As for `connection_info`; else those of the snapshot before stay.
-        """
-        before = self._last.subflows
-        first = before[0].path if before else None
+    def _look(self, known: ConnectionInfo) -> ConnectionInfo:
+        """Take a snapshot, and keep it."""
         try:
-            now = sockopts.connection_info(self._sock, first, details=details)
+            now = sockopts.connection_info(self._sock, self._path)
         except OSError:  # reset: the kernel knows no peer any more
-            return
-        if not details:
-            known = {one.id: one for one in before}
-            subflows = (
-                replace(known[one.id], tcp=one.tcp) if one.id in known else one
-                for one in now.subflows
-            )
-            now = replace(now, subflows=tuple(subflows))
-        self._last = _merged(self._last, self._explained(now))
+            return known
+        self._last = _merged(known, self._explained(now))
+        return self._last
 
     def _on_close(self) -> None:
         """Take the last look: the socket is about to close."""
-        self._look(details=False)
+        with suppress(OSError):
+            self._readings.append(sockopts.read(self._sock, self._path))
         self._ended = True
-        last = self._last
-        closed = tuple(_closed(one) for one in last.subflows)
-        self._last = replace(last, subflows=closed, subflows_total=0, extra_subflows=0)
-        token, error = last.token or 0, self._sock.error
-        if error is None:
-            self._events.end(Closed(token, self._last))
-        else:
-            reason = _LOSSES.get(error.errno or 0, LossReason.RESET)
-            self._events.end(Lost(token, reason, self._last))
+        self._events.end(self._end)
         for callback in self._done_callbacks:
             callback()
+
+    def _end(self) -> Closed | Lost:
+        """Return the event that tells of the end."""
+        last = self._known()
+        token, error = last.token or 0, self._sock.error
+        if error is None:
+            return Closed(token, last)
+        return Lost(token, _LOSSES.get(error.errno or 0, LossReason.RESET), last)
+
+
+def _detailed(before: ConnectionInfo, now: ConnectionInfo) -> ConnectionInfo:
+    """Return `now` with the address ids and backup flags that were seen before."""
+    known = {one.id: one for one in before.subflows}
+    subflows = tuple(
+        replace(known[one.id], tcp=one.tcp) if one.id in known else one for one in now.subflows
+    )
+    return replace(now, subflows=subflows)
 
 
 def _merged(before: ConnectionInfo, now: ConnectionInfo) -> ConnectionInfo:

@@ -113,24 +113,27 @@ class KernelEvents:
         self._timer: asyncio.TimerHandle | None = None
         self._multipath = False
         self._ended = False
+        self._end: Callable[[], Closed | Lost] | None = None
 
     def subscribe(self, look: Callable[[], ConnectionInfo]) -> Happenings:
         """Return what there is and what will happen; `look` returns a fresh snapshot."""
         if self._look is None and not self._ended:
             self._look = look
             self._begin(look())
+        self._conclude()
         happenings = Happenings(self._past, ended=self._ended)
         if not self._ended:
             self._readers.append(happenings)
         return happenings
 
-    def end(self, event: Closed | Lost) -> None:
-        """Tell the end, and nothing more."""
-        if self._readers:
-            self._compare(event.info)
-        self._tell(event)
+    def end(self, event: Callable[[], Closed | Lost]) -> None:
+        """Tell the end, and nothing more; `event` is made once somebody follows."""
         self._ended = True
+        self._end = event
         self._look = None
+        if self._readers:
+            self._compare(event().info)
+            self._conclude()
         for reader in self._readers:
             reader.end()
         self._readers.clear()
@@ -138,6 +141,12 @@ class KernelEvents:
             self._timer.cancel()
         if self._board is not None:
             self._board.leave(self._token)
+
+    def _conclude(self) -> None:
+        """Tell the end, if it has come and was not told."""
+        if self._end is not None:
+            self._tell(self._end())
+            self._end = None
 
     def on_notice(self, notice: Notice | None) -> None:
         """Tell what the kernel told."""

@@ -10,7 +10,7 @@ import ctypes
 import errno
 import socket
 import struct
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -56,20 +56,50 @@ def mptcp_info(sock: socket.socket) -> bytes | None:
         raise
 
 
-def connection_info(
-    sock: socket.socket, known: Path | None = None, *, details: bool = True
-) -> ConnectionInfo:
-    """Return plait's snapshot of a connected kernel socket.
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """What the kernel says of a connection that is, or became, plain TCP; not decoded."""
+
+    tcp: bytes
+    path: Path
+    wanted: bool
+    """It is a socket of Multipath TCP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """What MPTCP_FULL_INFO says, not decoded."""
+
+    answer: bytes
+    addresses: bytes
+    states: bytes
+
+    @property
+    def info(self) -> bytes:
+        """What the kernel has of struct mptcp_info."""
+        return self.answer[_FULL.size :]
+
+
+def read(sock: socket.socket, known: Path | None = None) -> Plain | Full:
+    """Ask the kernel about a connected socket: that is quick, `decode` takes longer.
 
     Args:
+        sock: The socket.
         known: Its path, which the kernel forgets once both sides have closed.
-        details: Tell address ids and backup flags, too.  They come from the socket diagnostics of
-            the calling thread's network namespace, and cost half a millisecond, most of it for the
-            end of a netlink socket.  Where these tell nothing they read 0 and False.
     """
-    octets = mptcp_info(sock) if is_mptcp(sock) else None
-    if octets is None or mptcp.unpack(octets)["flags"] & mptcp.FALLBACK:
-        return _plain_info(sock, known or _path(sock))
+    if is_mptcp(sock):
+        full = _read_full(sock)
+        if not mptcp.unpack(full.info)["flags"] & mptcp.FALLBACK:
+            return full
+    wanted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP
+    tcp = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
+    return Plain(tcp, known or path_of(sock), wanted)
+
+
+def decode(reading: Plain | Full) -> ConnectionInfo:
+    """Return plait's snapshot of a connection but for address ids and backup flags."""
+    if isinstance(reading, Plain):
+        return _plain_info(reading)
     subflows = tuple(
         SubflowInfo(
             path=path,
@@ -79,13 +109,35 @@ def connection_info(
             remote_id=0,
             id=subflow_id,
         )
-        for subflow_id, path, state in full_info(sock)
+        for subflow_id, path, state in parse_full_info(reading)
     )
-    return mptcp.parse_mptcp_info(octets, _detailed(subflows) if details else subflows)
+    return mptcp.parse_mptcp_info(reading.info, subflows)
+
+
+def connection_info(
+    sock: socket.socket, known: Path | None = None, *, details: bool = True
+) -> ConnectionInfo:
+    """Return plait's snapshot of a connected kernel socket.
+
+    Args:
+        sock: The socket.
+        known: As for `read`.
+        details: Tell address ids and backup flags, too.  They come from the socket diagnostics of
+            the calling thread's network namespace, and cost half a millisecond, most of it for the
+            end of a netlink socket.  Where these tell nothing they read 0 and False.
+    """
+    info = decode(read(sock, known))
+    if details and info.is_mptcp:
+        info = replace(info, subflows=_detailed(info.subflows))
+    return info
 
 
 def full_info(sock: socket.socket) -> list[tuple[int, Path, bytes]]:
     """Return id, path and struct tcp_info of each subflow (MPTCP_FULL_INFO)."""
+    return parse_full_info(_read_full(sock))
+
+
+def _read_full(sock: socket.socket) -> Full:
     addresses = bytearray(_SUBFLOW_SIZE * _MOST_SUBFLOWS)
     states = bytearray(SIZE * _MOST_SUBFLOWS)
     request = bytearray(_FULL.size + mptcp.SIZE)
@@ -95,49 +147,49 @@ def full_info(sock: socket.socket) -> list[tuple[int, Path, bytes]]:
     pointers = (ctypes.addressof(first), ctypes.addressof(second))
     _FULL.pack_into(request, 0, 0, SIZE, 0, _SUBFLOW_SIZE, 0, _MOST_SUBFLOWS, *pointers)
     getsockopt_inout(sock, SOL_MPTCP, MPTCP_FULL_INFO, request)
-    return parse_full_info(bytes(request), bytes(addresses), bytes(states))
+    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(request)
+    count = min(count, _MOST_SUBFLOWS)
+    return Full(
+        bytes(request), bytes(addresses[: subflow_size * count]), bytes(states[: tcp_size * count])
+    )
 
 
-def parse_full_info(
-    answer: bytes, addresses: bytes, states: bytes
-) -> list[tuple[int, Path, bytes]]:
-    """Decode what the kernel wrote; `answer` has the strides of both arrays, its own or shorter.
+def parse_full_info(full: Full) -> list[tuple[int, Path, bytes]]:
+    """Decode what the kernel wrote; its answer has the strides of both arrays, its own or shorter.
 
     A subflow that has closed stays listed for a while, without its remote port: it is left out.
     """
-    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(answer)
+    _, tcp_size, _, subflow_size, count, _, _, _ = _FULL.unpack_from(full.answer)
     found = []
     for at in range(min(count, _MOST_SUBFLOWS)):
-        element = addresses[subflow_size * at : subflow_size * (at + 1)]
+        element = full.addresses[subflow_size * at : subflow_size * (at + 1)]
         (subflow_id,) = struct.unpack_from("=I", element)
         local, local_port = _parse_address(element[8 : 8 + _ADDRESS_SIZE])
         remote, remote_port = _parse_address(element[8 + _ADDRESS_SIZE :])
         if remote_port:
             path = Path(local, local_port, remote, remote_port)
-            found.append((subflow_id, path, states[tcp_size * at : tcp_size * (at + 1)]))
+            found.append((subflow_id, path, full.states[tcp_size * at : tcp_size * (at + 1)]))
     return found
 
 
-def _path(sock: socket.socket) -> Path:
+def path_of(sock: socket.socket) -> Path:
     """Return the addresses of a connected socket."""
     local, remote = sock.getsockname(), sock.getpeername()
     return Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
 
 
-def _plain_info(sock: socket.socket, path: Path) -> ConnectionInfo:
+def _plain_info(plain: Plain) -> ConnectionInfo:
     """Return the snapshot of a connection that is, or became, plain TCP."""
-    octets = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SIZE)
-    tcp = parse_tcp_info(octets)
-    named = unpack(octets)
-    wanted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL) != socket.IPPROTO_TCP
+    tcp = parse_tcp_info(plain.tcp)
+    named = unpack(plain.tcp)
     return ConnectionInfo(
         is_mptcp=False,
         version=None,
         token=None,
         csum_enabled=False,
-        fallback=wanted,
-        fallback_reason=NO_ANSWER if wanted else NO_OFFER,
-        backend="kernel" if wanted else "tcp",
+        fallback=plain.wanted,
+        fallback_reason=NO_ANSWER if plain.wanted else NO_OFFER,
+        backend="kernel" if plain.wanted else "tcp",
         bytes_sent=tcp.bytes_sent,
         bytes_received=tcp.bytes_received,
         bytes_acked=tcp.bytes_acked,
@@ -145,7 +197,7 @@ def _plain_info(sock: socket.socket, path: Path) -> ConnectionInfo:
         last_data_recv=named["last_data_recv"],
         last_ack_recv=named["last_ack_recv"],
         subflows_total=1,
-        subflows=(SubflowInfo(path=path, tcp=tcp, backup=False, local_id=0, remote_id=0),),
+        subflows=(SubflowInfo(path=plain.path, tcp=tcp, backup=False, local_id=0, remote_id=0),),
     )
 
 

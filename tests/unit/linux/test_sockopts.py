@@ -67,7 +67,8 @@ def test_subflows_are_found_by_the_strides_that_the_kernel_returns(
         states += bytes([number]).ljust(tcp_size, b"\0")
     elements += struct.pack("=I4x", 9).ljust(subflow_size, b"\0")  # it has closed: no port
     answer = sockopts._FULL.pack(280, tcp_size, 264, subflow_size, 4, 64, 0, 0)
-    found = sockopts.parse_full_info(answer, elements, states + bytes(tcp_size))
+    full = sockopts.Full(answer, elements, states + bytes(tcp_size))
+    found = sockopts.parse_full_info(full)
     assert [(at, str(path.local), len(state)) for at, path, state in found] == [
         (at, address, tcp_size) for at, (_, address) in enumerate(ADDRESSES.values(), start=1)
     ]
