@@ -6,8 +6,8 @@ import asyncio
 import errno
 import random
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -19,29 +19,13 @@ from support.api_world import (
     descriptors,
     echo,
     server_context,
+    silence,
     until,
 )
 
 from plait.aio.streams import open_connection
 
 Run = Callable[[Scenario[Any]], Any]
-
-
-@contextmanager
-def silence(world: World) -> Iterator[tuple[str, int]]:
-    """Yield an address and port that do not answer."""
-    if world.silent:
-        yield world.silent, 9
-        return
-    with ExitStack() as kept:  # a backlog that is full takes no more
-        full = kept.enter_context(socket.socket())
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for _ in range(2):
-            filling = kept.enter_context(socket.socket())
-            filling.settimeout(0)
-            filling.connect_ex(full.getsockname())
-        yield full.getsockname()
 
 
 def test_refused(run: Run) -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 from pathlib import Path
@@ -147,6 +148,23 @@ class World:
         await self.client.close(0.2)
         await self.server.close(0.2)
         await asyncio.sleep(0.01)  # connection_lost of the aborted ones
+
+
+@contextmanager
+def silence(world: World) -> Iterator[tuple[str, int]]:
+    """Yield an address and port that do not answer."""
+    if world.silent:
+        yield world.silent, 9
+        return
+    with ExitStack() as kept:  # a backlog that is full takes no more
+        full = kept.enter_context(socket.socket())
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(2):
+            filling = kept.enter_context(socket.socket())
+            filling.settimeout(0)
+            filling.connect_ex(full.getsockname())
+        yield full.getsockname()
 
 
 def play(row: str, scenario: Scenario[T], seconds: float = 20) -> T:

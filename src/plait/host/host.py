@@ -294,8 +294,9 @@ class Host:
         """Close, and discard what is unread and still comes."""
         entry = self._connections.find(connection_id)
         if not entry.closed_told:
-            entry.connection.discard()
-            self.close(now, connection_id)
+            entry.connection.release(now)
+            self._touch(entry)
+            self._settle(now, entry)
 
     def change(self, now: Nanos, connection_id: int, settings: Settings) -> None:
         """Give an open connection other settings; only those of `LIVE` may differ.

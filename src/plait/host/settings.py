@@ -27,6 +27,7 @@ LIVE: Final = frozenset(
         "keepalive_interval",
         "keepalive_probes",
         "nodelay",
+        "orphan_timeout",
         "pacing",
         "path_manager",
         "path_probe",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plait.mptcp import advertising, fallback, fast_closing, outgoing, reinjection
+from plait.mptcp import advertising, fallback, fast_closing, orphans, outgoing, reinjection
 from plait.mptcp.reinjection import MAX_BACKOFF
 from plait.mptcp.state import Change, Input, Mode, Phase, State, step
 from plait.tcp.receiver import NEVER
@@ -107,6 +107,9 @@ def on_linger_over(connection: Connection, now: Nanos) -> None:
     connection.linger_until = NEVER
     if connection.state is State.FASTCLOSE_WAIT:
         fast_closing.on_timeout(connection, now)
+        return
+    if connection.state is not State.TIME_WAIT:
+        orphans.on_time(connection, now)
         return
     for subflow in connection.subflows:
         if subflow.alive and subflow.tcp.state is not TcpState.TIME_WAIT:

@@ -21,6 +21,7 @@ from plait.mptcp import (
     healing,
     incoming,
     joining,
+    orphans,
     outgoing,
     paths,
     policy,
@@ -90,6 +91,7 @@ class Connection:
         "lonely_until",
         "made",
         "mode",
+        "orphan_una",
         "parted",
         "path_manager",
         "receive_offset",
@@ -183,11 +185,12 @@ class Connection:
         self.data_fin_sent = self.data_fin_tries = self.data_tries = 0
         """When the last DATA_FIN went, and data-level time-outs in a row without an answer."""
 
-        self.lonely_until: Nanos = NEVER
-        """When a connection without subflows is given up."""
+        self.lonely_until = self.linger_until = NEVER
+        """When a connection without subflows is given up, or one that nobody holds; or when
+        subflows that did not close after the end of the stream are reset."""
 
-        self.linger_until: Nanos = NEVER
-        """When subflows that did not close after the end of the stream are reset."""
+        self.orphan_una: Octets = 0
+        """What the peer had acknowledged when nobody held the connection any more."""
 
         self.troubles = Troubles()
         self.tasks: list[Task] = []
@@ -439,10 +442,9 @@ class Connection:
         self._tell_window()
         return pieces
 
-    def discard(self) -> None:
-        """Drop what is unread and all that comes."""
-        self.receiver.discard()
-        self._tell_window()
+    def release(self, now: Nanos) -> None:
+        """End our direction; drop what is unread and all that comes."""
+        orphans.release(self, now)
 
     def _tell_window(self) -> None:
         if self.receiver.worth_telling():

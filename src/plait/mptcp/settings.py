@@ -131,6 +131,10 @@ class ConnectionSettings(TcpSettings):
     `time_wait` if that is less.
     """
 
+    orphan_timeout: Nanos = 60 * SECOND
+    """How long a connection that its application has released may wait without an acknowledgment of
+    its stream, or for the peer's end of it; then it is aborted."""
+
     rejoin_delay: Nanos = SECOND
     """How long after a subflow was lost the path manager may make it again, doubled with each
     failure in a row; 0 for never."""
