@@ -23,8 +23,16 @@ MAX_LINES := 500
 FIRST_SEED := $(shell expr $$(date +%s) / 86400 '*' 10000)
 SEEDS ?= $(FIRST_SEED)-$(shell expr $(FIRST_SEED) + 4999)
 
+# What programs use: the reference is made of these modules.
+REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening plait.aio.ladder \
+	plait.aio.stack plait.aio.kernel plait.aio.happenings plait.sockets plait.sockets.options \
+	plait.connectors plait.host.settings plait.host.intents plait.host.events plait.mptcp.info \
+	plait.tcp.info plait.errors plait.addresses plait.congestion.base plait.scheduling.base \
+	plait.pathing.base plait.drivers.tun plait.drivers.memory
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest check lint bench experiments torture compliance format clean
+.PHONY: help demo test test-newest check lint bench experiments torture reference compliance \
+	format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -47,6 +55,9 @@ experiments: $(STAMP) ## what the policies do, as tables in docs/experiments.md
 torture: $(STAMP) ## 5,000 fresh random worlds, or SEEDS=A-B
 	$(BIN)/plait torture --jobs 2 --seeds $(SEEDS)
 
+reference: $(STAMP) ## the reference of the API, from its docstrings, in build/reference
+	@$(BIN)/pdoc --docformat google --output-directory build/reference $(REFERENCE)
+
 compliance: $(STAMP) ## write docs/rfc/compliance.md from the marks of the tests
 	@$(BIN)/pytest tests --collect-only -qq --rfc-marks=build/marks.json >/dev/null
 	@$(BIN)/python tools/compliance.py build/marks.json
@@ -66,6 +77,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 	@$(BIN)/pytest tests --collect-only -qq --rfc-marks=build/marks.json >/dev/null
 	$(BIN)/python tools/compliance.py build/marks.json --check
+	@$(MAKE) --no-print-directory reference
 	@find $(SOURCES) -name '*.py' -exec awk -v most=$(MAX_LINES) \
 		'FNR == most + 1 { print FILENAME ": more than " most " lines"; bad = 1 } END { exit bad }' {} +
 
