@@ -2,12 +2,14 @@
 
 Two hosts are joined by two in-process links, so this needs no privileges:
 
-    python examples/echo.py
+    python examples/echo.py hello over two paths
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import sys
 from ipaddress import ip_address
 
 import plait
@@ -22,7 +24,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     writer.close()
 
 
-async def main() -> None:
+async def talk(words: list[str]) -> None:
     """Send lines over two paths and print what comes back."""
     links = [
         pair([ip_address(f"10.0.{path}.1")], [ip_address(f"10.0.{path}.2")]) for path in (1, 2)
@@ -33,13 +35,25 @@ async def main() -> None:
     ):
         await plait.start_server(echo, None, 7, stack=far)
         reader, writer = await plait.open_connection("10.0.1.2", 7, stack=near)
-        for line in (b"hello\n", b"over\n", b"two paths\n"):
-            writer.write(line)
+        for word in words:
+            writer.write(f"{word}\n".encode())
             print((await reader.readline()).decode(), end="")
         for path in plait.connection_of(writer).paths:
             print(f"  {path}")
         writer.close()
 
 
+def main() -> int:
+    """Read the words and have them sent."""
+    parser = argparse.ArgumentParser(description="Echo words over two paths in one process.")
+    parser.add_argument("words", nargs="*", default=["hello", "over", "two", "paths"])
+    options = parser.parse_args()
+    try:
+        asyncio.run(talk(options.words))
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(main())

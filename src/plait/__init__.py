@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         start_server,
         use_stack,
     )
+    from plait.sockets import socket
 
 __all__ = [
     "Connection",
@@ -26,13 +27,15 @@ __all__ = [
     "create_connection",
     "create_server",
     "open_connection",
+    "socket",
     "start_server",
     "use_stack",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Import the asyncio layer when it is asked for: the core does without it."""
+    """Import the upper layers when they are asked for: the core does without them."""
     if name in __all__:
-        return getattr(import_module("plait.aio"), name)
+        layer = "plait.sockets" if name == "socket" else "plait.aio"
+        return getattr(import_module(layer), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,31 @@ def test_what_is_sent_comes_back(run: Run, length: int) -> None:
         assert reader.at_eof()
         writer.close()
         await writer.wait_closed()
+
+    run(scenario)
+
+
+def test_the_event_loop_sends_files(run: Run, tmp_path: Path) -> None:
+    data = random.Random(3).randbytes(300_000)
+    file = tmp_path / "file"
+    file.write_bytes(data)
+
+    async def scenario(world: World) -> None:
+        await world.serve(echo)
+        reader, writer = await world.connect()
+        reading = asyncio.ensure_future(reader.read())
+        writer.write(b"head")
+        with file.open("rb") as source:
+            sending = asyncio.get_running_loop().sendfile(writer.transport, source)
+            if world.differs("sendfile from the client"):
+                with pytest.raises(NotImplementedError, match="read the file and write"):
+                    await sending
+                writer.write(source.read())
+            else:
+                await sending
+        writer.write(b"tail")
+        writer.write_eof()
+        assert await reading == b"head" + data + b"tail"
 
     run(scenario)
 

@@ -50,6 +50,8 @@ SIGNALED: Final = "a stack hears of it by ICMP, which memory has not; kernels as
 DIFFERENCES: Final = {
     ("stack", "socket"): NO_SOCKET,
     ("stack to kernel", "socket"): NO_SOCKET,
+    ("stack", "sendfile from the client"): NO_SOCKET,
+    ("stack to kernel", "sendfile from the client"): NO_SOCKET,
     ("kernel", "abort"): ABORT_IS_FIN,
     ("tcp", "abort"): ABORT_IS_FIN,
     ("kernel to stack", "abort"): ABORT_IS_FIN,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from plait.drivers.base import Driver
 from plait.drivers.memory import pair
 from plait.linux.netns import Namespace, can_make_namespaces, veth_pair
 from plait.linux.path_manager import SIGNAL
-from support.api_world import server_context, until
+from plait.sockets import run_stack
+from support.api_world import descriptors, server_context, until
 
 T = TypeVar("T")
 
@@ -73,6 +75,17 @@ class Served:
                     return await client(stack)
 
         return self.inside(lambda: asyncio.run(bounded()))
+
+    def block(self, client: Callable[[Any], T]) -> T:
+        """Return what a function returns that is given the back end, and may block."""
+
+        def work() -> T:
+            if self.row != "stack":
+                return client(self.row)
+            with run_stack(Stack(self.drivers)) as stack:
+                return client(stack)
+
+        return self.inside(work)
 
     def check(self, connection: Connection) -> None:
         """Assert that the body came over two subflows; over one if it was plain TCP."""
@@ -157,13 +170,19 @@ class _Server:
         )
         if isinstance(backend, Stack):
             await backend.__aenter__()
-        for scheme, context in (("http", None), ("https", server_context())):
-            site = Site(runner, backend=backend, ssl_context=context)
+        sites = {
+            "http": Site(runner, backend=backend),
+            "https": Site(runner, backend=backend, ssl_context=server_context()),
+        }
+        for scheme, site in sites.items():
             await site.start()
             self.ports[scheme] = site.port
         self._ready.set()
         await stopped.wait()
         await runner.cleanup()
+        for site in sites.values():
+            assert site._server is not None
+            await asyncio.wait_for(site._server.wait_closed(), 10)
         await backend.close(0.2)
 
 
@@ -177,6 +196,18 @@ async def _hello(request: web.Request) -> web.Response:
 
 async def _body(_request: web.Request) -> web.Response:
     return web.Response(body=BODY)
+
+
+def leaks_nothing(work: Callable[[], object]) -> None:
+    """Do something again and again; both ends then have no more descriptors than after once."""
+    work()
+    before = descriptors()
+    for _ in range(4):
+        work()
+    deadline = time.monotonic() + 5
+    while descriptors() > before and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert descriptors() <= before
 
 
 def request(path: str, *, last: bool = False) -> bytes:

@@ -37,6 +37,9 @@ class Kernel:
         congestion: A congestion control of the kernel; None leaves the choice to its sysctl.
         counting: Whether `counters` will be asked for.
 
+    Attributes:
+        options: What its sockets are unless settings say otherwise.
+
     Raises:
         NotSupportedError: The kernel cannot make such sockets.
     """
@@ -44,8 +47,8 @@ class Kernel:
     def __init__(
         self, *, mptcp: bool = True, congestion: str | None = None, counting: bool = True
     ) -> None:
-        self._options = SocketOptions(mptcp=mptcp, congestion=congestion)
-        mptcp_sockets.make_socket(socket.AF_INET, self._options).close()
+        self.options = SocketOptions(mptcp=mptcp, congestion=congestion)
+        mptcp_sockets.make_socket(socket.AF_INET, self.options).close()
         self._counters = KernelCounters() if counting else None
         self._servers: WeakSet[KernelServer] = WeakSet()
 
@@ -153,8 +156,8 @@ class Kernel:
         TCP is, or the kernel.
         """
         if settings is None:
-            return self._options
-        options = options_of(settings, self._options)
+            return self.options
+        options = options_of(settings, self.options)
         if options.mptcp and options.why_tcp is not None:
             raise NotSupportedError(options.why_tcp)
         return options

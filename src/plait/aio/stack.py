@@ -109,6 +109,7 @@ class Stack:
         self._drivers = tuple(drivers)
         self._host = Host(settings or Settings(), entropy or os.urandom(_ENTROPY_OCTETS))
         self._pump: Pump | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._openings: dict[int, _Opening] = {}
         self._transports: dict[int, StackTransport] = {}
         self._servers: dict[int, Server] = {}
@@ -127,6 +128,17 @@ class Stack:
     def settings(self) -> Settings:
         """What connections are like unless they ask for something else."""
         return self._host.settings
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop that the stack runs on; None before its first use."""
+        return self._loop
+
+    @property
+    def addresses(self) -> tuple[IpAddress, ...]:
+        """Its drivers' addresses that are there, in their order."""
+        every = (address for driver in self._drivers for address in driver.addresses)
+        return tuple(address for address in every if address in self._present)
 
     async def create_connection(
         self,
@@ -258,7 +270,7 @@ class Stack:
         if self._closed:
             raise UsageError("the stack is closed: make another one")
         if self._pump is None:
-            loop = asyncio.get_running_loop()
+            self._loop = loop = asyncio.get_running_loop()
             self._pump = Pump(loop, self._host, self._drivers, self._on_events)
             self._pump.start()
             if self._monitored:

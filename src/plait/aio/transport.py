@@ -103,6 +103,11 @@ class StackTransport(asyncio.Transport):
             return self.connection
         return super().get_extra_info(name, default)
 
+    @property
+    def _sendfile_compatible(self) -> Any:
+        """Raise NotImplementedError, upon which aiohttp reads and writes: loops look here."""
+        raise NotImplementedError("a stack has no descriptor for sendfile: read the file and write")
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Change whom to tell."""
         self._protocol: Any = protocol

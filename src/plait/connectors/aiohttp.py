@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl as tls
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
+from weakref import WeakKeyDictionary
 
 from aiohttp import (
     ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientConnectorSSLError,
+    ClientResponse,
     ClientTimeout,
     Fingerprint,
     TCPConnector,
@@ -19,10 +21,13 @@ from aiohttp import (
 )
 from yarl import URL
 
+from plait.aio.connection import Connection
+from plait.aio.connection import connection_of as plait_connection_of
 from plait.aio.ladder import Backend
 from plait.aio.opening import create_connection, create_server
 from plait.aio.stack import Stack
 from plait.connectors.options import ReachOptions
+from plait.errors import UsageError
 from plait.host.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,8 +38,7 @@ if TYPE_CHECKING:
 class Connector(TCPConnector):
     """Opens the connections of a `ClientSession` with `plait.create_connection`.
 
-    `plait.connection_of(response.connection.transport)` is the connection of a response, until its
-    body has been read.  Proxies and fingerprints work as with aiohttp's own connector; names are
+    Proxies and fingerprints work as with aiohttp's own connector; names are
     resolved by the system, and their addresses race (RFC 8305).
 
     Args:
@@ -99,6 +103,7 @@ class Connector(TCPConnector):
             if error.errno is None and isinstance(error, TimeoutError):
                 raise  # ours; aiohttp names the host
             raise client_error(req.connection_key, error) from error
+        _OPENED[protocol] = plait_connection_of(transport)
         fingerprint = self._get_fingerprint(req)
         if req.is_ssl() and fingerprint is not None:
             _check(fingerprint, transport)
@@ -166,6 +171,25 @@ class Site(web.BaseSite):
         )
         self._server = server
         self.port = server.port
+
+
+def connection_of(response: ClientResponse) -> Connection:
+    """Return the connection that a response came by, which may have ended since.
+
+    Raises UsageError if a connector of plait's did not open it.
+    """
+    # aiohttp takes back `response.connection` once the body has arrived.
+    protocol: Any = response._protocol  # noqa: SLF001
+    if protocol in _OPENED:
+        return _OPENED[protocol]
+    transport = getattr(protocol, "transport", None)  # TLS through a proxy has a protocol more
+    if transport is None:
+        raise UsageError("the response has no connection of plait's: give its session a Connector")
+    return plait_connection_of(transport)
+
+
+_OPENED: Final[WeakKeyDictionary[asyncio.BaseProtocol, Connection]] = WeakKeyDictionary()
+"""What connectors have opened."""
 
 
 def _check(fingerprint: Fingerprint, transport: asyncio.Transport) -> None:

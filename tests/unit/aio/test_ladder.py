@@ -33,7 +33,7 @@ def take(
     """Climb, with rungs that refuse, and return the rung and the reason."""
 
     async def work(on: Stack | Kernel, reason: str | None) -> Taken:
-        name = "stack" if isinstance(on, Stack) else "kernel" if on._options.mptcp else "tcp"
+        name = "stack" if isinstance(on, Stack) else "kernel" if on.options.mptcp else "tcp"
         if name in refusing:
             raise NotSupportedError(f"the {name} refuses")
         return name, reason

@@ -55,6 +55,41 @@ def test_opening_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known["over"] == "stack"
 
 
+def test_blocking_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PLAIT_BACKEND", raising=False)
+    known: dict[str, Any] = {"__name__": "example"}
+    for block in blocks_of("sockets.md"):
+        exec(compile(block, "sockets.md", "exec"), known)  # noqa: S102 - our own page
+    assert known["answer"] == b"hello"
+    assert (known["backend"] == "kernel") == (known["reason"] is None) == known["wanted"]
+    assert known["over"] == ("stack", b"hello")
+
+
+def run_blocks(page: str) -> dict[str, Any]:
+    """Run all the code of a page as one program and return its names."""
+    known: dict[str, Any] = {"__name__": "example"}
+    for block in blocks_of(page):
+        exec(compile(block, page, "exec"), known)  # noqa: S102 - our own page
+    return known
+
+
+def test_http_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    for library in ("aiohttp", "anyio", "httpx", "requests", "trio"):
+        pytest.importorskip(library)
+    monkeypatch.delenv("PLAIT_BACKEND", raising=False)
+    results = run_blocks("http-clients.md")["results"]
+    assert len(results) == 6
+    assert len({is_mptcp for _, is_mptcp in results}) == 1
+    kind = "kernel" if results[0][1] else "tcp"
+    assert all(kind in (said if isinstance(said, str) else said.decode()) for said, _ in results)
+
+
+def test_steering_subflows() -> None:
+    known = run_blocks("subflows.md")
+    assert known["octets"] == 8_000_000
+    assert known["left"] == {"10.0.2.1"}
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
 def test_pages_begin_with_a_title(page: Path) -> None:
     assert page.read_text().startswith("# ")
