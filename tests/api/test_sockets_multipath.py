@@ -273,7 +273,7 @@ def test_names_stay_when_the_first_subflow_is_gone() -> None:
 # ---- draft-hesmans-mptcp-socket
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-01", "HESM-02", "HESM-03", "HESM-11")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-01", "HESM-02", "HESM-03", "HESM-11")
 def test_ids_and_tuples(run_multipath: Run) -> None:
     def scenario(world: World) -> None:
         for end in world.joined():
@@ -308,7 +308,7 @@ def test_ids_and_tuples(run_multipath: Run) -> None:
     run_multipath(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-02", "HESM-04", "HESM-05", "HESM-10")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-02", "HESM-04", "HESM-05", "HESM-10")
 def test_subflows_open_and_close() -> None:
     def scenario(world: World) -> None:
         here, there = world.joined()
@@ -331,7 +331,7 @@ def test_subflows_open_and_close() -> None:
     play("stack", scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-06")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-06")
 def test_options_of_one_subflow_can_be_read(run_multipath: Run) -> None:
     def scenario(world: World) -> None:
         here, _ = world.joined()
@@ -345,7 +345,7 @@ def test_options_of_one_subflow_can_be_read(run_multipath: Run) -> None:
     run_multipath(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-07")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-07")
 def test_options_of_one_subflow_can_be_set(run_multipath: Run) -> None:
     def scenario(world: World) -> None:
         here, _ = world.joined()
@@ -364,7 +364,7 @@ def test_options_of_one_subflow_can_be_set(run_multipath: Run) -> None:
     run_multipath(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-09")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-09")
 def test_plain_tcp_has_none_of_them(run: Run) -> None:
     def scenario(world: World) -> None:
         world.listen()
@@ -401,7 +401,7 @@ def test_plain_tcp_has_none_of_them(run: Run) -> None:
     run(scenario)
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-04", "HESM-05", "HESM-10")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-04", "HESM-05", "HESM-10")
 @pytest.mark.rfc("6897", "5.3.1", "M6897-5.3.1-02", "M6897-5.3.1-03")
 def test_with_privileges_the_kernel_opens_and_closes_subflows() -> None:
     def scenario(world: World) -> None:

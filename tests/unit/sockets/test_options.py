@@ -50,7 +50,7 @@ def test_cut_or_unknown_addresses_are_einval(cut: bytes) -> None:
     assert raised.value.errno == errno.EINVAL
 
 
-@pytest.mark.rfc("hesmans", "3", "HESM-01")
+@pytest.mark.rfc("draft-hesmans-mptcp-socket", "", "HESM-01")
 @pytest.mark.parametrize("count", [0, 1, 2, 32])
 def test_ids_with_their_flags(count: int) -> None:
     path = Path(ip_address("10.0.0.1"), 1, ip_address("10.0.0.2"), 2)
