@@ -43,10 +43,12 @@ class Setup:
 
     scheduler: str = "default"
     congestion: str = "cubic"
+    pacing: bool = False
 
     def __str__(self) -> str:
+        paced = ", paced" if self.pacing else ""
         return {
-            "sends": f"plait to kernel, {self.scheduler}, {self.congestion}",
+            "sends": f"plait to kernel, {self.scheduler}, {self.congestion}{paced}",
             "receives": "kernel to plait",
             "kernels": "kernel to kernel",
         }[self.hosts]
@@ -55,15 +57,20 @@ class Setup:
         """Return the two hosts."""
         if self.hosts == "kernels":
             return Hosts(connects="kernel", listens="kernel", mptcp=mptcp)
-        settings = Settings(checksum=False, scheduler=self.scheduler, congestion=self.congestion)
+        settings = Settings(
+            checksum=False,
+            scheduler=self.scheduler,
+            congestion=self.congestion,
+            pacing=self.pacing,
+        )
         return Hosts(connects="stack", listens="kernel", settings=settings, mptcp=mptcp)
 
 
 SETUPS = [
     *(
-        Setup(hosts="sends", scheduler=scheduler, congestion=congestion)
-        for scheduler in ("default", "blest")
-        for congestion in ("cubic", "lia")
+        Setup(hosts="sends", scheduler=scheduler, congestion=congestion, pacing=pacing)
+        for scheduler, congestion in (("default", "cubic"), ("blest", "lia"))
+        for pacing in (False, True)
     ),
     Setup(hosts="receives"),
     Setup(hosts="kernels"),
