@@ -181,3 +181,9 @@ def _over_stacks(scenario: Scenario[T]) -> T:
         world.links = [link[0] for link in links]
         with world.made:
             return scenario(world)
+
+
+def refused(number: int, call: Callable[..., object], *arguments: Any) -> None:
+    with pytest.raises(OSError) as raised:  # noqa: PT011  the number is what counts
+        call(*arguments)
+    assert raised.value.errno == number
