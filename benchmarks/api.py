@@ -23,6 +23,7 @@ from reporting import Row, options, save, show
 from rich.console import Console
 
 import plait
+from plait.host.settings import Settings
 from plait.linux.mptcp_sockets import kernel_has_mptcp
 
 HOST: Final = "127.0.0.1"
@@ -41,15 +42,26 @@ ROWS: Final = (
 
 HEADINGS: Final = ("who", "Gbit/s", "lowest", "highest", "to bare", "opened/s", "to bare")
 
+CUBIC: Final = Settings(congestion="cubic")
+"""The default of a system may be BBR, which is erratic over Multipath TCP."""
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+def bare(protocol: str) -> socket.socket:
+    """Return a socket with the options that plait sets."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, PROTOCOLS[protocol])
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+    return sock
 
 
 async def listen(who: str, protocol: str, serve: Callable[..., Awaitable[None]]) -> int:
     """Serve on a free port and return it."""
     if who != "bare":
-        return (await plait.start_server(serve, HOST, 0, backend=who, limit=LIMIT)).port
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, PROTOCOLS[protocol])
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        server = await plait.start_server(serve, HOST, 0, backend=who, limit=LIMIT, settings=CUBIC)
+        return server.port
+    sock = bare(protocol)
     sock.bind((HOST, 0))
     sock.listen(128)
     await asyncio.start_server(serve, sock=sock, limit=LIMIT)
@@ -60,9 +72,8 @@ async def listen(who: str, protocol: str, serve: Callable[..., Awaitable[None]])
 async def connect(who: str, protocol: str, port: int) -> Streams:
     """Connect to the server."""
     if who != "bare":
-        return await plait.open_connection(HOST, port, backend=who, limit=LIMIT)
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, PROTOCOLS[protocol])
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await plait.open_connection(HOST, port, backend=who, limit=LIMIT, settings=CUBIC)
+    sock = bare(protocol)
     sock.connect((HOST, port))  # at once, over loopback
     sock.settimeout(0)
     return await asyncio.open_connection(sock=sock, limit=LIMIT)

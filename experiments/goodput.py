@@ -70,7 +70,8 @@ With room, the schedulers that use both networks add most of what 3G has. `small
 With little room nothing can be added, and nothing should be lost: what 3G holds up is sent on Wi-Fi
 once more, and a queue of its own slows it down. From 64 KB on all schedulers are within 4 percent
 of TCP on Wi-Fi, two of them the DSS options, and from 256 KB on those that fill 3G are above it. Up
-to 32 KB `default` and `priority` lose a fifth, as the window is too small for two paths.
+to 32 KB `default` and `priority` lose two fifths, as the window is too small for two paths; the
+others lose a tenth at most.
 """
 
 STUDY: Final = Study(

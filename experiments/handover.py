@@ -66,11 +66,11 @@ def cases(_: int, quick: bool) -> list[Case]:
 READING: Final = """\
 Plain TCP is the control that fails: it stops where the Wi-Fi did. Under every intent all octets
 arrive. `aggregate` and `redundant`, which use both networks all the time, pause the least, and less
-than what one could ask for. `handover` pauses longer: its other path starts with the first window,
-and what the fading did to the estimate of the round trip decides when the silence is noticed.
+than what one could ask for; `interactive` and `cheap-first` keep to that. `handover` pauses longer:
+what the lost path held has to cross the other one, which starts with the first window.
 
-That the phone's system takes the address away helps: what was on its way there is sent elsewhere as
-soon as REMOVE_ADDR comes.
+That the phone's system takes the address away helps little by now: a path that falls silent gives
+its data to another one about as soon as REMOVE_ADDR comes.
 """
 
 STUDY: Final = Study(

@@ -35,3 +35,11 @@ async def main(stack: plait.Stack, kernel: plait.Kernel, context: ssl.SSLContext
     transport.write(protocol.hello().encode())
     async with await plait.create_server(Echo, None, 0, backend=kernel) as other:
         await other.serve_forever()
+
+
+def block(stack: plait.Stack) -> bytes:
+    with plait.socket(backend="stack", stack=stack) as sock:
+        sock.connect(("10.0.0.1", 80))
+        connection: plait.Connection = sock.connection
+        connection.change(intent="aggregate")
+        return sock.recv(1 << 10)
