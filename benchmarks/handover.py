@@ -27,7 +27,9 @@ from flowing import Flow, begin
 from reporting import Row, is_root, options, save, show
 from rich.console import Console
 
+from plait.aio.connection import connection_of
 from plait.aio.stack import Stack
+from plait.linux.sockopts import connection_info
 
 WIFI = shape(20, 10)
 LTE = shape(20, 25)
@@ -92,7 +94,7 @@ async def cut(setup: Setup, dice: random.Random, world: World) -> Sample:
     flow.watch()
     await asyncio.sleep(CALM)
     calm = flow.watch()
-    limit = 2 * round_trip(setup, world, flow) + ALLOWED
+    limit = 2 * round_trip(flow) + ALLOWED
     world.paths[0].cut()
     if setup.removal:
         _set_address(world, present=False)
@@ -106,10 +108,13 @@ async def cut(setup: Setup, dice: random.Random, world: World) -> Sample:
     return Sample(gap=gap, calm=calm, limit=limit, healed=healed)
 
 
-def round_trip(setup: Setup, world: World, flow: Flow) -> float:
+def round_trip(flow: Flow) -> float:
     """Return the sender's smoothed round-trip time of the first path, in seconds."""
-    backend = world.connects if setup.up else world.listens
-    return backend.info(flow.sender[1].transport).subflows[0].tcp.rtt / 1e6
+    transport = flow.sender[1].transport
+    sock = transport.get_extra_info("socket")
+    # A socket may be of another namespace, where asyncio alone opened it.
+    info = connection_info(sock, details=False) if sock else connection_of(transport).info
+    return info.subflows[0].tcp.rtt / 1e6
 
 
 def _set_address(world: World, *, present: bool) -> None:

@@ -105,8 +105,8 @@ threshold is so beside the slow path, but not beside the full queue. `default` s
 whenever the good one is full, and answers take several times as long; `blest` is meant to prevent
 that and here does not.
 
-In a tiny buffer `default` loses to TCP, as the window is too small for two paths. The others beat
-it, for they send in smaller bursts than plait's plain TCP does in such a window.
+In a tiny buffer `default` loses to TCP, as the window is too small for two paths. The others are as
+good but for the DSS options.
 """
 
 STUDY: Final = Study(
