@@ -47,6 +47,7 @@ _IP: Final = {
     4: "IP_OPTIONS",
     6: "IP_RECVOPTS",
     7: "IP_RETOPTS",
+    8: "IP_PKTINFO",
     10: "IP_MTU_DISCOVER",
     11: "IP_RECVERR",
     12: "IP_RECVTTL",

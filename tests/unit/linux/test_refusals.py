@@ -29,6 +29,10 @@ NOT_STREAM = {
     *(
         "IP_ADD_MEMBERSHIP",
         "IP_DROP_MEMBERSHIP",
+        "IP_ADD_SOURCE_MEMBERSHIP",
+        "IP_DROP_SOURCE_MEMBERSHIP",
+        "IP_BLOCK_SOURCE",
+        "IP_UNBLOCK_SOURCE",
         "IP_MULTICAST_IF",
         "IP_MULTICAST_TTL",
         "IP_MULTICAST_LOOP",
