@@ -22,6 +22,11 @@ LocalAddress: TypeAlias = IpAddress | tuple[IpAddress, int]
 """A local address, with the port to bind if that matters."""
 
 
+def endpoint_of(address: LocalAddress) -> tuple[IpAddress, int]:
+    """Return a local address and its port, 0 for any."""
+    return address if isinstance(address, tuple) else (address, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Subflow:
     """One subflow by its id, as MPTCP_GET_SUB_IDS tells of it."""
@@ -113,12 +118,16 @@ class Connection(ABC):
 
     # ---- draft-hesmans-mptcp-socket
 
-    @abstractmethod
     def subflows(self) -> tuple[Subflow, ...]:
         """Return the subflows that live or are opening (MPTCP_GET_SUB_IDS, MPTCP_GET_SUB_TUPLE).
 
         Raises UsageError on plain TCP.
         """
+        return tuple(
+            Subflow(one.id, one.path, one.fully_established, one.backup)
+            for one in self._multipath().subflows
+            if one.alive
+        )
 
     @abstractmethod
     def open_subflow(
@@ -172,6 +181,13 @@ class Connection(ABC):
 
         Raises UsageError if there is none of this id.
         """
+
+    def _multipath(self) -> ConnectionInfo:
+        """Return a snapshot.  Raises UsageError on plain TCP."""
+        info = self.info
+        if not info.is_mptcp:
+            raise UsageError(f"the connection is plain TCP: {info.fallback_reason}")
+        return info
 
 
 def connection_of(stream: asyncio.StreamWriter | asyncio.BaseTransport) -> Connection:

@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
+from plait.linux.families import family_of
 
 ATTEMPT_DELAY: Final = 0.25
 """Connection Attempt Delay in seconds (RFC 8305, 8)."""
@@ -208,7 +209,7 @@ class _Race(Generic[_T]):
             if not self.local:
                 waiting.append(Target(family, remote))
             for local in self.local:
-                if _family(local[0]) == family:
+                if family_of(local[0]) == family:
                     waiting.append(Target(family, remote, local))
 
     async def run(
@@ -332,12 +333,8 @@ def _numeric(host: str | IpAddress) -> IpAddress | None:
 
 def _literal(address: IpAddress, port: int) -> tuple[int, list[SocketAddress]]:
     """Return family and socket address; those of IPv6 name their scope in the host."""
-    family = _family(address)
+    family = family_of(address)
     return family, [(str(address), port)]
-
-
-def _family(address: IpAddress) -> int:
-    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def _other(family: int) -> int:

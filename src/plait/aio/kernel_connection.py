@@ -8,7 +8,6 @@ connections are steered by netlink: that takes CAP_NET_ADMIN and a connection th
 from __future__ import annotations
 
 import errno
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,18 +15,17 @@ from dataclasses import fields, replace
 from typing import Any, Final, Literal
 
 from plait.addresses import IpAddress, Path
-from plait.aio.connection import Connection, LocalAddress, Subflow
+from plait.aio.connection import Connection, LocalAddress
 from plait.aio.happenings import Happenings
 from plait.aio.kernel_events import LOOK_SECONDS, KernelEvents
 from plait.aio.kernel_socket import KernelSocket
 from plait.aio.kernel_steering import add_addresses, join, remove_addresses
+from plait.aio.subflow_options import no_such_option
 from plait.errors import NotSupportedError, UsageError
 from plait.host.events import Closed, LossReason, Lost
 from plait.host.settings import LIVE, Settings
 from plait.linux import sockopts
-from plait.linux.diag import subflow_details
 from plait.linux.mptcp_sockets import check_congestion, set_nodelay
-from plait.linux.netlink import SOCK_DIAG, Netlink
 from plait.linux.path_manager import PathManager
 from plait.linux.refusals import refusal
 from plait.linux.socket_options import Wish, keepalive_wishes, user_timeout_wish
@@ -36,7 +34,6 @@ from plait.mptcp.info import ConnectionInfo, SubflowInfo
 FELL_BACK: Final = "the kernel fell back to TCP"
 
 _DEFAULT: Final = Settings()
-_CLOSED: Final = "CLOSED"
 _MOST_ENDED: Final = 64
 """Subflows that are remembered after their end."""
 
@@ -146,21 +143,6 @@ class KernelConnection(Connection):
 
     # ---- draft-hesmans-mptcp-socket
 
-    def subflows(self) -> tuple[Subflow, ...]:
-        """Return the subflows that live or are opening; ids are the kernel's.
-
-        Raises UsageError on plain TCP.
-        """
-        found: list[Subflow] = []
-        with Netlink(SOCK_DIAG) as netlink:
-            for one in _live(self._multipath()):
-                details = subflow_details(netlink, one.path)
-                established = one.tcp.state == "ESTABLISHED"
-                if details is not None:
-                    established = established and details.fully_established
-                found.append(Subflow(one.id, one.path, established, one.backup))
-        return tuple(found)
-
     def open_subflow(
         self,
         local: IpAddress | None,
@@ -198,7 +180,7 @@ class KernelConnection(Connection):
         path = _subflow(info, subflow_id).path
         if how == "rst":
             raise NotSupportedError("the kernel closes single subflows by FIN only")
-        if not any(one.id != subflow_id and _works(one) for one in info.subflows):
+        if not any(one.id != subflow_id and one.established for one in info.subflows):
             raise UsageError("this is the last subflow that works: close the connection instead")
         with PathManager() as manager:
             manager.destroy_subflow(info.token or 0, path)
@@ -210,7 +192,7 @@ class KernelConnection(Connection):
             for found, _, state in sockopts.full_info(self._sock):
                 if found == subflow_id:
                     return state
-        raise OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))
+        raise no_such_option()
 
     def subflow_setsockopt(
         self, subflow_id: int, level: int, optname: int, value: int | bytes
@@ -288,10 +270,7 @@ class KernelConnection(Connection):
     def _multipath(self) -> ConnectionInfo:
         """Return a fresh snapshot.  Raises UsageError if there is nothing to steer."""
         self._check_open()
-        info = self.info
-        if not info.is_mptcp:
-            raise UsageError(f"the connection is plain TCP: {info.fallback_reason}")
-        return info
+        return super()._multipath()
 
     def _known(self) -> ConnectionInfo:
         """Return what was read at the begin and at the end, decoded now that somebody asks."""
@@ -301,7 +280,7 @@ class KernelConnection(Connection):
             last = now if last is None else _merged(last, _detailed(last, now))
         assert last is not None
         if self._ended and self._readings:
-            closed = tuple(_closed(one) for one in last.subflows)
+            closed = tuple(one.closed() for one in last.subflows)
             last = replace(last, subflows=closed, subflows_total=0, extra_subflows=0)
         self._readings.clear()
         self._last = last
@@ -352,7 +331,7 @@ def _merged(before: ConnectionInfo, now: ConnectionInfo) -> ConnectionInfo:
     if not now.is_mptcp:
         return now
     ids = {one.id for one in now.subflows}
-    gone = [_closed(one) for one in before.subflows if one.id not in ids]
+    gone = [one.closed() for one in before.subflows if one.id not in ids]
     subflows = sorted((*gone[-_MOST_ENDED:], *now.subflows), key=_age)
     return replace(now, token=now.token or before.token, subflows=tuple(subflows))
 
@@ -361,22 +340,9 @@ def _age(subflow: SubflowInfo) -> int:
     return subflow.id
 
 
-def _closed(subflow: SubflowInfo) -> SubflowInfo:
-    """Return what is left of a subflow that has ended."""
-    return replace(subflow, tcp=replace(subflow.tcp, state=_CLOSED))
-
-
-def _live(info: ConnectionInfo) -> list[SubflowInfo]:
-    return [one for one in info.subflows if one.tcp.state != _CLOSED]
-
-
-def _works(subflow: SubflowInfo) -> bool:
-    return subflow.tcp.state == "ESTABLISHED"
-
-
 def _subflow(info: ConnectionInfo, subflow_id: int) -> SubflowInfo:
     """Return a live subflow.  Raises UsageError if there is none of this id."""
-    for one in _live(info):
-        if one.id == subflow_id:
+    for one in info.subflows:
+        if one.alive and one.id == subflow_id:
             return one
     raise UsageError(f"the connection has no subflow {subflow_id}: see `subflows()`")

@@ -184,7 +184,7 @@ class KernelEvents:
 
     def _compare(self, info: ConnectionInfo) -> None:
         """Tell of subflows that came or went since the last look."""
-        live = [one.path for one in info.subflows if one.tcp.state == "ESTABLISHED"]
+        live = [one.path for one in info.subflows if one.established]
         for path in self._live.difference(live):
             self._tell(SubflowDown(self._token, path, SubflowEnd.CLOSED, None))
         for path in live:

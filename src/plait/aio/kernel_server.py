@@ -11,6 +11,7 @@ from typing import Final
 from plait.aio.kernel_connection import KernelConnection
 from plait.aio.kernel_socket import KernelSocket
 from plait.aio.kernel_transport import make_transport
+from plait.aio.serving import Serving
 from plait.linux.socket_options import SocketOptions
 
 _RETRY_SECONDS: Final = 1.0
@@ -19,7 +20,7 @@ _RETRY_SECONDS: Final = 1.0
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class KernelServer(asyncio.AbstractServer):
+class KernelServer(Serving):
     """Accepts connections until it is closed.
 
     Args:
@@ -36,15 +37,12 @@ class KernelServer(asyncio.AbstractServer):
         options: SocketOptions,
         reason: str | None,
     ) -> None:
+        super().__init__()
         self._sock = sock
         self._factory = protocol_factory
         self._options = options
         self._reason = reason
-        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections = 0
-        self._serving = True
-        self._finished = asyncio.Event()
         sock.settimeout(0)  # non-blocking
         self.port: int = sock.getsockname()[1]
         """The port listened on."""
@@ -56,36 +54,9 @@ class KernelServer(asyncio.AbstractServer):
         """The listening socket, until the server is closed."""
         return (self._sock,) if self._serving else ()
 
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop that the server runs on."""
-        return self._loop
-
-    def is_serving(self) -> bool:
-        """Return whether new connections are accepted."""
-        return self._serving
-
-    async def start_serving(self) -> None:
-        """Do nothing: a server serves from the start."""
-
-    async def serve_forever(self) -> None:
-        """Wait until canceled, then close."""
-        try:
-            await self._loop.create_future()
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """Accept no more; connections that are open stay so."""
-        if not self._serving:
-            return
-        self._serving = False
+    def _stop(self) -> None:
         self._loop.remove_reader(self._sock.fileno())
         self._sock.close()
-        self._check_finished()
-
-    async def wait_closed(self) -> None:
-        """Wait until the server is closed and its last connection has ended."""
-        await self._finished.wait()
 
     def _on_readable(self) -> None:
         """Accept all that wait."""
@@ -112,8 +83,8 @@ class KernelServer(asyncio.AbstractServer):
         except OSError:
             sock.close()
             return
-        self._connections += 1
-        connection.add_done_callback(self._on_ended)
+        self.attach()
+        connection.add_done_callback(self.detach)
         task = self._loop.create_task(self._hand_over(sock, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -129,14 +100,6 @@ class KernelServer(asyncio.AbstractServer):
             self._loop.call_exception_handler(
                 {"message": "accepting a connection failed", "exception": error}
             )
-
-    def _on_ended(self) -> None:
-        self._connections -= 1
-        self._check_finished()
-
-    def _check_finished(self) -> None:
-        if not self._serving and not self._connections:
-            self._finished.set()
 
     def _resume(self) -> None:
         """Accept again after a rest."""

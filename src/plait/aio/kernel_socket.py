@@ -30,12 +30,16 @@ class KernelSocket(socket.socket):
         self.error: OSError | None = None
         self.on_close: Callable[[], None] | None = None
 
-    def close(self) -> None:
-        """Close the descriptor."""
+    def _real_close(self, *arguments: Any) -> None:
+        """Close the descriptor, once files made of the socket are closed, too."""
+        self._take_leave()
+        super()._real_close(*arguments)  # type: ignore[misc]  # not in typeshed
+
+    def _take_leave(self) -> None:
+        """Let the connection take its last look."""
         if self.on_close is not None:
             on_close, self.on_close = self.on_close, None
             on_close()
-        super().close()
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive as sockets do."""

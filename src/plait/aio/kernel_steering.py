@@ -11,8 +11,9 @@ import socket
 from collections.abc import Sequence
 
 from plait.addresses import IpAddress, Path
-from plait.aio.connection import LocalAddress
+from plait.aio.connection import LocalAddress, endpoint_of
 from plait.errors import UsageError
+from plait.linux.families import family_of
 from plait.linux.path_manager import BACKUP, SIGNAL, Endpoint, PathManager, is_unreachable
 from plait.mptcp.info import ConnectionInfo
 
@@ -54,10 +55,10 @@ def add_addresses(
 
     Raises OSError with EADDRNOTAVAIL if one is no usable address of ours; nothing has changed then.
     """
-    wanted = [_pair(address) for address in addresses]
+    wanted = [endpoint_of(address) for address in addresses]
     for address, port in wanted:
         _check_usable(address, port)
-    used = {one.path.local for one in info.subflows if one.tcp.state == "ESTABLISHED"}
+    used = {one.path.local for one in info.subflows if one.established}
     remotes = {one.path.remote.version: one.path for one in reversed(info.subflows)}
     for address, port in wanted:
         if address in used:
@@ -71,8 +72,8 @@ def add_addresses(
 
 def remove_addresses(info: ConnectionInfo, addresses: Sequence[LocalAddress]) -> None:
     """Withdraw addresses and end their subflows.  Raises UsageError if none would be left."""
-    going = {_pair(address)[0] for address in addresses}
-    live = [one for one in info.subflows if one.tcp.state == "ESTABLISHED"]
+    going = {endpoint_of(address)[0] for address in addresses}
+    live = [one for one in info.subflows if one.established]
     if all(one.path.local in going for one in live):
         raise UsageError("no subflow would be left: close the connection instead")
     token = info.token or 0
@@ -110,8 +111,7 @@ def _address_id(manager: PathManager, token: int, address: IpAddress, port: int)
 
 def _source(remote: IpAddress) -> IpAddress:
     """Return the address that this host would use to reach `remote`."""
-    family = socket.AF_INET if remote.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(family_of(remote), socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((str(remote), 9))
         except OSError as error:
@@ -121,14 +121,9 @@ def _source(remote: IpAddress) -> IpAddress:
 
 def _check_usable(address: IpAddress, port: int) -> None:
     """Raise OSError with EADDRNOTAVAIL unless a socket can have the address."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
+    with socket.socket(family_of(address), socket.SOCK_STREAM) as probe:
         try:
             probe.bind((str(address), port))
         except OSError as error:
             text = f"{address} is not an address of this network namespace: see `ip addr`"
             raise OSError(error.errno or errno.EADDRNOTAVAIL, text) from None
-
-
-def _pair(address: LocalAddress) -> tuple[IpAddress, int]:
-    return address if isinstance(address, tuple) else (address, 0)

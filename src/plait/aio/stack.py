@@ -210,7 +210,8 @@ class Stack:
         chosen = settings or self._host.settings
         listener_id = self._host.listen(pump.now(), port, address=address, settings=chosen)
         pump.owe()
-        server = Server(pump, listener_id, protocol_factory, chosen, reason)
+        forget = partial(self._servers.pop, listener_id)
+        server = Server(pump, listener_id, protocol_factory, forget, reason)
         self._servers[listener_id] = server
         return server
 
@@ -403,7 +404,7 @@ class Stack:
         request.met = True
         try:
             protocol = request.factory()
-            transport = self._attach(connection_id, protocol, request.settings, request.reason)
+            transport = self._attach(connection_id, protocol, request.reason)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             opening.opened.set_exception(error)
@@ -412,12 +413,12 @@ class Stack:
 
     def _on_accepted(self, connection_id: int, listener_id: int) -> None:
         server = self._servers.get(listener_id)
-        if server is None or not server.is_serving():
+        if server is None:
             self._drop(connection_id)
             return
         try:
             protocol = server.protocol_factory()
-            self._attach(connection_id, protocol, server.settings, server.reason, server)
+            self._attach(connection_id, protocol, server.reason, server)
         except Exception as error:  # noqa: BLE001  the factory is the caller's
             self._drop(connection_id)
             asyncio.get_running_loop().call_exception_handler(
@@ -437,7 +438,6 @@ class Stack:
         self,
         connection_id: int,
         protocol: asyncio.BaseProtocol,
-        settings: Settings,
         reason: str | None,
         server: Server | None = None,
     ) -> StackTransport:
@@ -445,9 +445,7 @@ class Stack:
         assert self._pump is not None
         loop = asyncio.get_running_loop()
         on_done = partial(self._on_done, server)
-        transport = StackTransport(
-            loop, self._pump, connection_id, protocol, on_done, settings, reason
-        )
+        transport = StackTransport(loop, self._pump, connection_id, protocol, on_done, reason)
         self._transports[connection_id] = transport
         if server is not None:
             server.attach()

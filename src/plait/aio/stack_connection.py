@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from plait.addresses import IpAddress
 from plait.aio import subflow_options
-from plait.aio.connection import Connection, LocalAddress, Subflow
+from plait.aio.connection import Connection, LocalAddress, endpoint_of
 from plait.aio.happenings import KEPT, Happening, Happenings
 from plait.aio.pump import Pump
 from plait.errors import AddressError, UsageError
@@ -19,8 +19,6 @@ from plait.host.intents import intent_settings
 from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 
-_ENDED = "CLOSED"
-
 
 class StackConnection(Connection):
     """One connection of a stack; its transport holds it and says when it ends.
@@ -28,7 +26,6 @@ class StackConnection(Connection):
     Args:
         pump: The pump of the stack.
         connection_id: The host's name for the connection.
-        settings: What it was opened with.
         reason: Why it runs on this back end and not on one that was preferred.
 
     Attributes:
@@ -36,11 +33,9 @@ class StackConnection(Connection):
         settings: What it is like now; `change` changes it.
     """
 
-    def __init__(
-        self, pump: Pump, connection_id: int, settings: Settings, reason: str | None = None
-    ) -> None:
+    def __init__(self, pump: Pump, connection_id: int, reason: str | None = None) -> None:
         self.connection_id = connection_id
-        self.settings = settings
+        self.settings = pump.host.settings_of(connection_id)
         self.live = True
         self._pump = pump
         self._host = pump.host
@@ -98,7 +93,7 @@ class StackConnection(Connection):
         The path manager opens subflows from them as it sees fit; a port that is given is bound.
         Raises OSError with EADDRNOTAVAIL if one is not the stack's; nothing has changed then.
         """
-        endpoints = [one if isinstance(one, tuple) else (one, 0) for one in addresses]
+        endpoints = [endpoint_of(one) for one in addresses]
         try:
             self._host.add_addresses(self._pump.now(), self._living(), endpoints)
         except AddressError as error:
@@ -111,19 +106,11 @@ class StackConnection(Connection):
         Their subflows are drained and closed, then the peer is told (REMOVE_ADDR).  If no other
         works, one is opened before.  Raises UsageError if none can be.
         """
-        gone = [one[0] if isinstance(one, tuple) else one for one in addresses]
+        gone = [endpoint_of(one)[0] for one in addresses]
         self._host.remove_addresses(self._pump.now(), self._living(), gone)
         self._pump.owe()
 
     # ---- draft-hesmans-mptcp-socket
-
-    def subflows(self) -> tuple[Subflow, ...]:
-        """Return the subflows that live or are opening.  Raises UsageError on plain TCP."""
-        return tuple(
-            Subflow(one.id, one.path, one.fully_established, one.backup)
-            for one in self._multipath().subflows
-            if one.tcp.state != _ENDED
-        )
 
     def open_subflow(
         self,
@@ -224,14 +211,6 @@ class StackConnection(Connection):
             raise UsageError("the connection has ended")
         return self.connection_id
 
-    def _multipath(self) -> ConnectionInfo:
-        """Return a snapshot.  Raises UsageError on plain TCP."""
-        info = self.info
-        if not info.is_mptcp:
-            raise UsageError(f"the connection is plain TCP: {info.fallback_reason}")
-        return info
-
     def _subflow(self, subflow_id: int) -> SubflowInfo:
         """Return a snapshot of a subflow that is there."""
-        found = (one for one in self.info.subflows if one.tcp.state != _ENDED)
-        return next(one for one in found if one.id == subflow_id)
+        return next(one for one in self.info.subflows if one.alive and one.id == subflow_id)

@@ -66,7 +66,7 @@ def read(level: int, optname: int, settings: TcpSettings, info: TcpInfo) -> int 
         return info.snd_mss
     row = SETTINGS.get((level, optname))
     if row is None:
-        raise _unknown()
+        raise no_such_option()
     return row.read(settings)
 
 
@@ -77,9 +77,10 @@ def change(level: int, optname: int, value: int | bytes) -> dict[str, Any]:
     """
     row = SETTINGS.get((level, optname))
     if row is None or row.field not in SUBFLOW:
-        raise _unknown()
+        raise no_such_option()
     return {row.field: row.setting(value)}
 
 
-def _unknown() -> OSError:
+def no_such_option() -> OSError:
+    """Return the error for options that there are not."""
     return OSError(errno.ENOPROTOOPT, os.strerror(errno.ENOPROTOOPT))

@@ -18,7 +18,6 @@ from plait.addresses import IpAddress
 from plait.aio.pump import Pump
 from plait.aio.stack_connection import StackConnection
 from plait.host.events import LossReason
-from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
 from plait.units import Octets
 from plait.wire.segment import Buffer
@@ -59,7 +58,6 @@ class StackTransport(asyncio.Transport):
         connection_id: The host's name for the connection.
         protocol: Whom to tell; `connection_made` is the stack's to call.
         on_done: Called once with the transport, after `connection_lost`.
-        settings: What the connection was opened with.
         reason: Why it runs on this back end and not on one that was preferred.
 
     Attributes:
@@ -75,10 +73,9 @@ class StackTransport(asyncio.Transport):
         connection_id: int,
         protocol: asyncio.BaseProtocol,
         on_done: Callable[[StackTransport], None],
-        settings: Settings,
         reason: str | None = None,
     ) -> None:
-        self.connection = StackConnection(pump, connection_id, settings, reason)
+        self.connection = StackConnection(pump, connection_id, reason)
         super().__init__(_names(self.connection))
         self.connection_id = connection_id
         self._loop = loop

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -20,8 +20,6 @@ from plait.cli.chronicle import Chronicle
 from plait.errors import UsageError
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.units import MILLISECOND, Octets
-
-_ENDED: Final = "CLOSED"
 
 verbose_option = click.option(
     "-v",
@@ -89,7 +87,7 @@ class Watcher:
 
     def live_subflows(self) -> int:
         """Return how many subflows carried data when last looked at."""
-        return sum(subflow.tcp.state != _ENDED for subflow in self._subflows.values())
+        return sum(subflow.alive for subflow in self._subflows.values())
 
     def _follow(self) -> None:
         """Note what happened since the last look."""
@@ -111,8 +109,7 @@ class Watcher:
         present = {subflow.path: subflow for subflow in info.subflows}
         for path, subflow in self._subflows.items():
             if path not in present:
-                ended = dataclasses.replace(subflow.tcp, state=_ENDED)
-                self._subflows[path] = dataclasses.replace(subflow, tcp=ended)
+                self._subflows[path] = subflow.closed()
         self._subflows.update(present)
 
 

@@ -295,8 +295,7 @@ class Host:
         entry = self._connections.find(connection_id)
         if not entry.closed_told:
             entry.connection.release(now)
-            self._touch(entry)
-            self._settle(now, entry)
+            self._react(now, entry)
 
     def change(self, now: Nanos, connection_id: int, settings: Settings) -> None:
         """Give an open connection other settings; only those of `LIVE` may differ.
@@ -397,6 +396,10 @@ class Host:
         entry = self._connections.find(connection_id)
         steering.remove_addresses(entry.connection, now, frozenset(addresses))
         self._react(now, entry)
+
+    def settings_of(self, connection_id: int) -> Settings:
+        """Return what a connection is like.  Raises UsageError if the id is gone."""
+        return self._connections.find(connection_id).settings
 
     def info(self, connection_id: int, now: Nanos = 0) -> ConnectionInfo:
         """Return a snapshot of a connection.  Raises UsageError if the id is gone.

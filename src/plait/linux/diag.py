@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plait.addresses import Path
+from plait.linux.families import family_of
 from plait.linux.netlink import Netlink, attributes, number
 
 _BY_FAMILY: Final = 20
@@ -69,8 +70,7 @@ def subflow_details(netlink: Netlink, path: Path) -> Details | None:
 
 def _request(path: Path) -> bytes:
     """Return a struct inet_diag_req_v2 that names one TCP socket."""
-    family = socket.AF_INET if path.local.version == 4 else socket.AF_INET6
     ends = struct.pack("!HH", path.local_port, path.remote_port)
     ends += path.local.packed.ljust(16, b"\0") + path.remote.packed.ljust(16, b"\0")
-    head = _REQUEST.pack(family, socket.IPPROTO_TCP, _INFO, 0, _ALL_STATES)
+    head = _REQUEST.pack(family_of(path.local), socket.IPPROTO_TCP, _INFO, 0, _ALL_STATES)
     return head + ends + struct.pack("=3I", 0, _NO_COOKIE, _NO_COOKIE)

@@ -13,8 +13,9 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
+
+from plait.linux.closing import Closing
 
 GENERIC: Final = 16
 """NETLINK_GENERIC."""
@@ -56,7 +57,7 @@ class NetlinkError(OSError):
     """The kernel refused a request; `strerror` has its words if it gave any."""
 
 
-class Netlink:
+class Netlink(Closing):
     """A netlink socket of the calling thread's network namespace; a context manager.
 
     Args:
@@ -70,17 +71,6 @@ class Netlink:
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._socket.bind((0, 0))  # groups pass by a socket without an address
         self._sequence = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def fileno(self) -> int:
         """Return the descriptor, -1 once closed."""

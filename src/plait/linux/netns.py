@@ -15,14 +15,14 @@ import threading
 from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from pyroute2 import IPRoute
 
 from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.linux import libc
+from plait.linux.closing import Closing
 from plait.linux.path_manager import Endpoint, Limits, PathManager
 
 IpInterface: TypeAlias = IPv4Interface | IPv6Interface
@@ -34,7 +34,7 @@ _NODAD: Final = 0x02
 _Result = TypeVar("_Result")
 
 
-class Namespace:
+class Namespace(Closing):
     """A new network namespace with its loopback interface up; a context manager.
 
     Args:
@@ -52,17 +52,6 @@ class Namespace:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def fileno(self) -> int:
         """Return the descriptor that holds the namespace."""

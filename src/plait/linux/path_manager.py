@@ -10,17 +10,17 @@ these calls does.  Joins of a peer are then refused unless somebody hears the pa
 from __future__ import annotations
 
 import errno
-import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from plait.addresses import IpAddress, Path
 from plait.errors import NotSupportedError, PrivilegeError, UsageError
+from plait.linux.closing import Closing
+from plait.linux.families import family_of
 from plait.linux.netlink import (
     DUMP,
     GENERIC,
@@ -84,7 +84,7 @@ class Limits:
     """Addresses of the peer that are joined unasked."""
 
 
-class PathManager:
+class PathManager(Closing):
     """The kernel's path manager in the calling thread's namespace; a context manager.
 
     Every method raises PrivilegeError without CAP_NET_ADMIN, the queries excepted.
@@ -101,15 +101,8 @@ class PathManager:
             self._netlink.close()
             raise NotSupportedError("this kernel was built without Multipath TCP") from None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Leave the path manager to others."""
         self._netlink.close()
 
     # ---- all connections of the namespace
@@ -230,7 +223,7 @@ def _path(path: Path, flags: int | None = None) -> bytes:
 def _address(endpoint: Endpoint, kind: int = _ADDRESS, *, with_flags: bool = False) -> bytes:
     """Return an address as the nested attribute `kind`."""
     version4 = endpoint.address.version == 4
-    octets = attribute(_OF_FAMILY, socket.AF_INET if version4 else socket.AF_INET6, "H")
+    octets = attribute(_OF_FAMILY, family_of(endpoint.address), "H")
     octets += attribute(_OF_V4 if version4 else _OF_V6, endpoint.address.packed)
     if endpoint.id:
         octets += attribute(_OF_ID, endpoint.id, "B")

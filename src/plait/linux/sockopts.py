@@ -100,17 +100,7 @@ def decode(reading: Plain | Full) -> ConnectionInfo:
     """Return plait's snapshot of a connection but for address ids and backup flags."""
     if isinstance(reading, Plain):
         return _plain_info(reading)
-    subflows = tuple(
-        SubflowInfo(
-            path=path,
-            tcp=parse_tcp_info(state),
-            backup=False,
-            local_id=0,
-            remote_id=0,
-            id=subflow_id,
-        )
-        for subflow_id, path, state in parse_full_info(reading)
-    )
+    subflows = tuple(_subflow(*found) for found in parse_full_info(reading))
     return mptcp.parse_mptcp_info(reading.info, subflows)
 
 
@@ -201,6 +191,20 @@ def _plain_info(plain: Plain) -> ConnectionInfo:
     )
 
 
+def _subflow(subflow_id: int, path: Path, state: bytes) -> SubflowInfo:
+    """Return what is known of a subflow by its struct tcp_info."""
+    tcp = parse_tcp_info(state)
+    return SubflowInfo(
+        path=path,
+        tcp=tcp,
+        backup=False,
+        local_id=0,
+        remote_id=0,
+        id=subflow_id,
+        fully_established=tcp.state == "ESTABLISHED",
+    )
+
+
 def _detailed(subflows: tuple[SubflowInfo, ...]) -> tuple[SubflowInfo, ...]:
     """Return the subflows with what the diagnostics say of them."""
     with Netlink(SOCK_DIAG) as netlink:
@@ -208,7 +212,13 @@ def _detailed(subflows: tuple[SubflowInfo, ...]) -> tuple[SubflowInfo, ...]:
     return tuple(
         one
         if found is None
-        else replace(one, backup=found.backup, local_id=found.local_id, remote_id=found.remote_id)
+        else replace(
+            one,
+            backup=found.backup,
+            local_id=found.local_id,
+            remote_id=found.remote_id,
+            fully_established=one.fully_established and found.fully_established,
+        )
         for one, found in told
     )
 

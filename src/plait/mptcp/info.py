@@ -7,7 +7,7 @@ first is `extra_subflows`, the kernel's newer name for it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from plait.addresses import Path
 from plait.tcp.info import TcpInfo
@@ -29,6 +29,21 @@ class SubflowInfo:
 
     fully_established: bool = True
     """Its handshake is complete, that of Multipath TCP included, and neither side has closed it."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self.tcp.state != "CLOSED"
+
+    @property
+    def established(self) -> bool:
+        """Whether its TCP connection is open both ways."""
+        return self.tcp.state == "ESTABLISHED"
+
+    def closed(self) -> SubflowInfo:
+        """Return what is left of it after its end."""
+        tcp = replace(self.tcp, state="CLOSED")
+        return replace(self, tcp=tcp, fully_established=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,7 @@ class SystemSocket(Socket, KernelSocket):
         listener: SystemSocket | None = None,
     ) -> None:
         KernelSocket.__init__(self, sock)
-        protocol = super(socket.socket, self).getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
-        self.is_multipath = protocol == IPPROTO_MPTCP
+        self.is_multipath = super().proto == IPPROTO_MPTCP
         self._reason = reason
         self._listener = listener
         self._enabled: bool | None = None
@@ -148,14 +147,6 @@ class SystemSocket(Socket, KernelSocket):
         self._take_leave()
         return super().detach()
 
-    def close(self) -> None:
-        """Close the socket once its files are closed, too."""
-        socket.socket.close(self)
-
-    def _real_close(self, *arguments: Any) -> None:
-        self._take_leave()
-        super()._real_close(*arguments)  # type: ignore[misc]  # not in typeshed
-
     def _set(self, level: int, optname: int, value: Any, optlen: int | None) -> None:
         why = refusal(level, optname) if self.is_multipath else None
         if why is not None:
@@ -191,9 +182,3 @@ class SystemSocket(Socket, KernelSocket):
         swap_for_tcp(self)
         self.is_multipath = False
         self._reason = reason
-
-    def _take_leave(self) -> None:
-        """Let the connection take its last look."""
-        if self.on_close is not None:
-            on_close, self.on_close = self.on_close, None
-            on_close()

@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from plait.addresses import IpAddress
-from plait.aio.connection import Connection, LocalAddress
+from plait.aio.connection import Connection, LocalAddress, endpoint_of
 from plait.aio.stack import Stack
+from plait.aio.subflow_options import no_such_option
 from plait.host.settings import Settings
 from plait.sockets import stack_options
 from plait.sockets.base import Socket
@@ -105,14 +106,14 @@ class StackSocket(Socket):
 
     def add_local(self, addresses: Sequence[LocalAddress]) -> None:
         """Let a connection that is yet to be opened use these addresses and no others."""
-        pairs = [one if isinstance(one, tuple) else (one, 0) for one in addresses]
+        pairs = [endpoint_of(one) for one in addresses]
         for address, _ in pairs:
             self._check_local(address)
         self._choose([*self.settings.chosen, *pairs])
 
     def remove_local(self, addresses: Sequence[LocalAddress]) -> None:
         """Take some of them away again."""
-        gone = {one[0] if isinstance(one, tuple) else one for one in addresses}
+        gone = {endpoint_of(one)[0] for one in addresses}
         chosen = self.settings.chosen or [(address, 0) for address in self._stack.addresses]
         left = [one for one in chosen if one[0] not in gone]
         if not left:
@@ -208,7 +209,7 @@ class StackSocket(Socket):
 
     def _set(self, level: int, optname: int, value: Any, optlen: int | None) -> None:
         if value is None or optlen is not None:
-            raise stack_options.unknown()
+            raise no_such_option()
         if (level, optname) == (socket.SOL_SOCKET, socket.SO_LINGER):
             super(socket.socket, self).setsockopt(level, optname, value)
             self._resetting = stack_options.is_reset(value)

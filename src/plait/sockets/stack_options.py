@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final
 
 from plait.aio import subflow_options
-from plait.aio.subflow_options import SETTINGS, Row
+from plait.aio.subflow_options import SETTINGS, Row, no_such_option
 from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
 from plait.sockets.errors import not_connected, os_error
@@ -41,7 +41,7 @@ def setting(level: int, optname: int, value: int | bytes) -> dict[str, Any]:
     """Return the setting that an option means.  Raises OSError with ENOPROTOOPT."""
     row = SETTINGS.get((level, optname)) or _FIXED.get((level, optname))
     if row is None:
-        raise unknown()
+        raise no_such_option()
     return {row.field: row.setting(value)}
 
 
@@ -69,7 +69,7 @@ def read(level: int, optname: int, settings: Settings, info: ConnectionInfo | No
         raise not_connected()
     known = SETTINGS.get((level, optname))
     if known is None:
-        raise unknown()
+        raise no_such_option()
     return known.read(settings)
 
 
@@ -84,8 +84,3 @@ def answer(found: int | bytes, buflen: int) -> int | bytes:
 def is_reset(value: int | bytes) -> bool:
     """Return whether a struct linger makes closing reset the connection."""
     return isinstance(value, bytes) and _LINGER.unpack_from(value) == (1, 0)
-
-
-def unknown() -> OSError:
-    """Return the error for options that there are not."""
-    return os_error(errno.ENOPROTOOPT)

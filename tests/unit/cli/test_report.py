@@ -104,11 +104,11 @@ def test_a_watcher_remembers_subflows_that_are_gone_and_the_connection_when_it_i
     watcher = Watcher(Scripted(connection(first), connection(second)))  # type: ignore[arg-type]
     watcher.watch(asyncio.BaseTransport())
     assert watcher.live_subflows() == 1
-    ended = dataclasses.replace(first, tcp=dataclasses.replace(first.tcp, state="CLOSED"))
     for _ in range(2):  # the second look finds the connection closed
         info = watcher.update()
         assert info is not None
-        assert set(info.subflows) == {ended, second}
+        assert set(info.subflows) == {first.closed(), second}
+        assert first.closed().tcp.state == "CLOSED"
         assert info.bytes_sent == 6
     assert watcher.live_subflows() == 1
 
