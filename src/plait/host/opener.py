@@ -8,7 +8,7 @@ answers that need neither; the host does the rest with what it returns.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 
 from plait.addresses import IpAddress, Path, path_of_arrival
@@ -150,8 +150,10 @@ class Opener:
         """Return a free path; one in TIME-WAIT is free once timestamps can tell (RFC 6191, 2)."""
         remains = self.time_wait.get(wanted.flow_in()) if wanted.local_port else None
         if remains is not None and remains.reusable(now):
-            return free_path(self.entropy, (self._connections.by_flow,), wanted)
-        return free_path(self.entropy, (self._connections.by_flow, self.time_wait), wanted)
+            tables: tuple[Container[bytes], ...] = (self._connections.by_flow,)
+        else:
+            tables = (self._connections.by_flow, self.time_wait)
+        return free_path(self.entropy, self._settings.ephemeral, tables, wanted)
 
     def open_joins(self, now: Nanos, entry: Entry) -> None:
         """Begin the subflows that the path manager wants."""

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
-from typing import Final
+from collections.abc import Container, Iterable, Iterator, Sequence
 
 from plait.addresses import IpAddress, Path
 from plait.errors import UsageError
 from plait.host.listener import Listeners
 from plait.wire.crypto import Entropy
-
-EPHEMERAL: Final = (32768, 61000)
-"""Local ports that connections get, upper bound excluded."""
 
 
 def source_for(addresses: Iterable[IpAddress], remote: IpAddress) -> IpAddress:
@@ -22,20 +18,15 @@ def source_for(addresses: Iterable[IpAddress], remote: IpAddress) -> IpAddress:
     raise UsageError(f"no local IPv{remote.version} address to reach {remote} from")
 
 
-def free_path(entropy: Entropy, tables: Sequence[Container[bytes]], wanted: Path) -> Path:
-    """Return a path whose flow of arrivals is in no table; local port 0 is any.
+def free_path(
+    entropy: Entropy, ports: range, tables: Sequence[Container[bytes]], wanted: Path
+) -> Path:
+    """Return a path whose flow of arrivals is in no table; local port 0 is any of `ports`.
 
     Ports are drawn at random, and tried upward from there (RFC 6056, 3.3.1): only paths must
     differ, so one port serves many remotes.  Raises UsageError if there is none.
     """
-    low, high = EPHEMERAL
-    start = entropy.below(high - low)
-    candidates = (
-        [wanted.local_port]
-        if wanted.local_port
-        else (low + (start + step) % (high - low) for step in range(high - low))
-    )
-    for port in candidates:
+    for port in [wanted.local_port] if wanted.local_port else _shuffled(entropy, ports):
         path = Path(wanted.local, port, wanted.remote, wanted.remote_port)
         flow = path.flow_in()
         if not any(flow in table for table in tables):
@@ -46,19 +37,22 @@ def free_path(entropy: Entropy, tables: Sequence[Container[bytes]], wanted: Path
 
 
 def port_to_listen(
-    entropy: Entropy, listeners: Listeners, address: IpAddress | None, wanted: int
+    entropy: Entropy, ports: range, listeners: Listeners, address: IpAddress | None, wanted: int
 ) -> int:
-    """Return a port that nobody listens on, any for 0.  Raises UsageError if there is none."""
+    """Return a port that nobody listens on, 0 is any of `ports`.  Raises UsageError if none is."""
     if not 0 <= wanted < 65536:
         raise UsageError(f"port {wanted} is not between 0 and 65535")
     if wanted:
         if listeners.in_use(address, wanted):
             raise UsageError(f"port {wanted} is in use: choose another or stop who listens there")
         return wanted
-    low, high = EPHEMERAL
-    start = entropy.below(high - low)
-    for step in range(high - low):
-        port = low + (start + step) % (high - low)
+    for port in _shuffled(entropy, ports):
         if not listeners.in_use(address, port):
             return port
     raise UsageError("no free port to listen on")
+
+
+def _shuffled(entropy: Entropy, ports: range) -> Iterator[int]:
+    """Yield every port once, upward from a random one."""
+    start = entropy.below(len(ports))
+    return (ports[(start + step) % len(ports)] for step in range(len(ports)))

@@ -5,10 +5,10 @@ Each layer adds its own to those of the layer below, so that one flat value serv
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from plait.errors import check_name
+from plait.errors import UsageError, check_name
 from plait.mptcp.settings import ConnectionSettings
 from plait.units import Octets
 
@@ -48,6 +48,13 @@ LIVE: Final = frozenset(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings(ConnectionSettings):
     """Settings of a host or of one listener or connection.  Raises UsageError for unknown names."""
+
+    local_ports: str = "32768-60999"
+    """Local ports of connections and listeners that ask for none, first and last (Linux:
+    ip_local_port_range).  That of the host counts."""
+
+    ephemeral: range = field(init=False)
+    """The same as a range."""
 
     backlog: int = 128
     """Connections of a listener that are not open yet, and those whose `Accepted` nobody took."""
@@ -91,3 +98,12 @@ class Settings(ConnectionSettings):
         ConnectionSettings.__post_init__(self)
         check_name("syn_cookies", self.syn_cookies, SYN_COOKIES)
         check_name("fast_open", self.fast_open, FAST_OPEN)
+        object.__setattr__(self, "ephemeral", port_range("local_ports", self.local_ports))
+
+
+def port_range(key: str, text: str) -> range:
+    """Return the ports of `FIRST-LAST`.  Raises UsageError."""
+    first, dash, last = text.partition("-")
+    if dash and first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536:
+        return range(int(first), int(last) + 1)
+    raise UsageError(f"{key}: {text!r} is no range of ports: write FIRST-LAST, as 40000-49999")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address, ip_address
 from itertools import pairwise
 
@@ -12,11 +13,11 @@ from support.script import HOST, PEER, PEER_2, PLAIN, PORT, Script
 
 from plait.addresses import Path
 from plait.errors import UsageError
-from plait.host.ports import EPHEMERAL, free_path
+from plait.host.ports import free_path
 from plait.units import MICROSECOND, SECOND
 from plait.wire.crypto import Entropy, initial_sequence
 
-WIDTH = EPHEMERAL[1] - EPHEMERAL[0]
+PORTS = PLAIN.ephemeral
 
 
 @pytest.mark.rfc("6056", "3.3.1", "B6056-01")
@@ -28,11 +29,11 @@ def test_ports_are_spread_and_do_not_follow_each_other() -> None:
     while more := script.turn():
         ports += [int.from_bytes(one.flow[-4:-2], "big") for one in more]
     assert len(set(ports)) == 1000
-    assert all(EPHEMERAL[0] <= port < EPHEMERAL[1] for port in ports)
-    steps = [(later - sooner) % WIDTH for sooner, later in pairwise(ports)]
+    assert all(port in PORTS for port in ports)
+    steps = [(later - sooner) % len(PORTS) for sooner, later in pairwise(ports)]
     assert sum(step < 100 for step in steps) < 20
     quarters = [
-        sum((port - EPHEMERAL[0]) * 4 // WIDTH == part for port in ports) for part in range(4)
+        sum(PORTS.index(port) * 4 // len(PORTS) == part for port in ports) for part in range(4)
     ]
     assert all(190 < count < 310 for count in quarters)
 
@@ -51,13 +52,28 @@ def test_one_port_serves_many_remotes() -> None:
 @pytest.mark.parametrize("left", [1, 0])
 def test_the_last_free_port_is_found(left: int) -> None:
     wanted = Path(HOST, 0, PEER, PORT)
-    low, high = EPHEMERAL
-    taken = {Path(HOST, port, PEER, PORT).flow_in() for port in range(low, high - left)}
+    taken = {Path(HOST, port, PEER, PORT).flow_in() for port in PORTS[: len(PORTS) - left]}
     if left:
-        assert free_path(Entropy(b"any"), (taken, ()), wanted).local_port == high - 1
+        assert free_path(Entropy(b"any"), PORTS, (taken, ()), wanted).local_port == PORTS[-1]
     else:
         with pytest.raises(UsageError, match="no free port"):
-            free_path(Entropy(b"any"), ((), taken), wanted)
+            free_path(Entropy(b"any"), PORTS, ((), taken), wanted)
+
+
+def test_the_operator_says_which_ports_are_ours() -> None:
+    script = Script(replace(PLAIN, local_ports="40000-40001"))
+    for _ in range(2):
+        script.host.connect(0, PEER, PORT)
+    assert {int.from_bytes(one.flow[-4:-2], "big") for one in script.turn()} == {40000, 40001}
+    assert script.host.listener_port(script.host.listen(0, 0)) in {40000, 40001}
+    with pytest.raises(UsageError, match="no free port"):
+        script.host.connect(0, PEER, PORT)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5-", "-5", "0-5", "6-5", "1-65536", "a-b", "1-2-3"])
+def test_a_bad_range_of_ports_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="local_ports"):
+        replace(PLAIN, local_ports=text)
 
 
 @pytest.mark.rfc("6528", "3", "B6528-01")
