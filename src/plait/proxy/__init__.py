@@ -1,0 +1,1 @@
+"""Relays: connections of other programs over Multipath TCP."""
