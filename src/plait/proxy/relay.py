@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, cast
 
 _RESET: Final = struct.pack("@ii", 1, 0)
 """struct linger: closing discards what waits, and resets."""
+
+_LOOK_SECONDS: Final = 0.01
 
 
 class RelayEnd(asyncio.Protocol):
@@ -25,10 +29,12 @@ class RelayEnd(asyncio.Protocol):
         octets: What was received here and handed to the other end.
         ended: The peer on this side has ended its stream.
         lost: The connection on this side is gone.
+        on_done: Called when both sides are.
     """
 
     def __init__(self) -> None:
         self.other = self
+        self.on_done: Callable[[], None] | None = None
         self.transport: asyncio.Transport | None = None
         self.octets = 0
         self.ended = False
@@ -76,19 +82,55 @@ class RelayEnd(asyncio.Protocol):
         """End the other side as this one ended."""
         self.lost = True
         other = self.other.transport
-        if other is None or self.other.lost:
-            return
-        if error is None and self.ended:
-            other.close()
-        else:
-            reset(other)
+        if self.other.lost:
+            if self.on_done is not None:
+                self.on_done()
+        elif other is not None:
+            if error is None and self.ended:
+                other.close()
+            else:
+                reset(other)
 
 
-def pair() -> tuple[RelayEnd, RelayEnd]:
+def pair(on_done: Callable[[], None] | None = None) -> tuple[RelayEnd, RelayEnd]:
     """Return two protocols that relay to each other once both have their transports."""
     one, other = RelayEnd(), RelayEnd()
     one.other, other.other = other, one
+    one.on_done = other.on_done = on_done
     return one, other
+
+
+class Relays:
+    """The relays of one loop, from `open` until both their sides are gone."""
+
+    def __init__(self) -> None:
+        self._near: set[RelayEnd] = set()
+
+    def __len__(self) -> int:
+        return len(self._near)
+
+    def open(self, on_done: Callable[[], None]) -> tuple[RelayEnd, RelayEnd]:
+        """Return the two ends of a new one: first that of the program, then that of its peer."""
+
+        def done() -> None:
+            self._near.discard(near)
+            on_done()
+
+        near, far = pair(done)
+        self._near.add(near)
+        return near, far
+
+    def drop(self, near: RelayEnd) -> None:
+        """Forget one whose sides never both came."""
+        self._near.discard(near)
+
+    async def drained(self, seconds: float) -> None:
+        """Wait until all that programs wrote was taken over: they have closed their ends."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if all(near.ended or near.lost for near in self._near):
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -1,0 +1,93 @@
+"""What sockets of programs say of their ends, where a relay stands between.
+
+Both ends of a relayed socket are on loopback; its program is to hear of the real ones.  Sockets are
+known by their inodes, which no two open ones share.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections import OrderedDict
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, Final
+
+from plait.linux.steering import Call
+from plait.linux.target import Destination
+
+MAX_BOUND: Final = 4096
+"""Bound sockets remembered that have not connected or listened; the oldest are forgotten."""
+
+_ANY: Final = IPv4Address(0)
+
+
+class Names:
+    """Addresses by inode; the loop of the stack writes, any thread may read."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, tuple[Destination, Destination]] = {}
+        self._bound: OrderedDict[int, Destination] = OrderedDict()
+
+    def bind(self, inode: int, local: Destination) -> None:
+        """A socket asked for an address of the stack."""
+        self._bound[inode] = local
+        while len(self._bound) > MAX_BOUND:
+            self._bound.popitem(last=False)
+
+    def bound(self, inode: int) -> Destination | None:
+        """Return what `bind` was told."""
+        return self._bound.get(inode)
+
+    def connect(self, inode: int, local: Destination, remote: Destination) -> None:
+        """A socket is one end of a relay whose other end has these names."""
+        self._ends[inode] = local, remote
+
+    def forget(self, inode: int) -> None:
+        """The relay is over."""
+        self._ends.pop(inode, None)
+        self._bound.pop(inode, None)
+
+    def local(self, inode: int) -> Destination | None:
+        """Return the real local address of a socket, None if it is the kernel's."""
+        ends = self._ends.get(inode)
+        return self._bound.get(inode) if ends is None else ends[0]
+
+    def remote(self, inode: int) -> Destination | None:
+        """Return the real remote address of a socket, None if it is the kernel's."""
+        ends = self._ends.get(inode)
+        return None if ends is None else ends[1]
+
+
+def inode_of(sock: socket.socket) -> int:
+    """Return what a socket is known by."""
+    return os.fstat(sock.fileno()).st_ino
+
+
+def destination_of(name: Any) -> Destination:
+    """Return a socket address as address and port, an IPv4-mapped one as IPv4."""
+    address = ip_address(str(name[0]).partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address, int(name[1])
+
+
+def sockaddr(family: int, destination: Destination) -> bytes:
+    """Return the struct sockaddr_in, or for AF_INET6 sockaddr_in6, that a program expects."""
+    address, port = destination
+    if family == socket.AF_INET:
+        octets = address.packed if isinstance(address, IPv4Address) else _ANY.packed
+        return struct.pack("=H", family) + struct.pack("!H4s8x", port, octets)
+    octets = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+    return struct.pack("=H", family) + struct.pack("!HI16s4x", port, 0, octets)
+
+
+def write_name(call: Call, name: bytes) -> None:
+    """Write a socket address where a call wants it: its second and third argument.
+
+    Raises OSError as for any access to the program's memory.
+    """
+    pointer, length = call.arguments[1:3]
+    if pointer and length:
+        room = int.from_bytes(call.target.read(length, 4), "little")
+        call.target.write(pointer, name[:room])
+        call.target.write(length, len(name).to_bytes(4, "little"))
