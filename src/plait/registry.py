@@ -11,6 +11,11 @@ from plait.errors import UnknownNameError, UsageError
 T = TypeVar("T")
 
 
+def is_ours(plugin: object) -> bool:
+    """Return whether a plug-in comes with plait; others are watched."""
+    return type(plugin).__module__.partition(".")[0] == "plait"
+
+
 class Registry(Generic[T]):
     """Finds classes of one kind by name, and makes instances of them.
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from plait.congestion.base import AckSample, CongestionController, LossSample, RateSample
 from plait.errors import PlaitError
+from plait.registry import is_ours
 from plait.units import Nanos, Octets
 
 
@@ -130,6 +131,6 @@ class GuardedSampling(Guarded):
 
 def guarded(made: CongestionController, on_fault: Callable[[str], None]) -> CongestionController:
     """Return a controller as it is if it comes with plait, else behind a fence."""
-    if type(made).__module__.partition(".")[0] == "plait":
+    if is_ours(made):
         return made
     return GuardedSampling(made, on_fault) if made.samples else Guarded(made, on_fault)

@@ -26,7 +26,9 @@ def free_path(
     Ports are drawn at random, and tried upward from there (RFC 6056, 3.3.1): only paths must
     differ, so one port serves many remotes.  Raises UsageError if there is none.
     """
-    for port in [wanted.local_port] if wanted.local_port else _shuffled(entropy, ports):
+    if wanted.local_port:
+        ports = range(wanted.local_port, wanted.local_port + 1)
+    for port in _upward(entropy, ports):
         path = Path(wanted.local, port, wanted.remote, wanted.remote_port)
         flow = path.flow_in()
         if not any(flow in table for table in tables):
@@ -46,13 +48,14 @@ def port_to_listen(
         if listeners.in_use(address, wanted):
             raise UsageError(f"port {wanted} is in use: choose another or stop who listens there")
         return wanted
-    for port in _shuffled(entropy, ports):
+    for port in _upward(entropy, ports):
         if not listeners.in_use(address, port):
             return port
     raise UsageError("no free port to listen on")
 
 
-def _shuffled(entropy: Entropy, ports: range) -> Iterator[int]:
+def _upward(entropy: Entropy, ports: range) -> Iterator[int]:
     """Yield every port once, upward from a random one."""
-    start = entropy.below(len(ports))
-    return (ports[(start + step) % len(ports)] for step in range(len(ports)))
+    start = entropy.below(len(ports)) if len(ports) > 1 else 0
+    for step in range(len(ports)):
+        yield ports[(start + step) % len(ports)]

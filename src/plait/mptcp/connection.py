@@ -47,6 +47,7 @@ from plait.mptcp.version import Version
 from plait.mptcp.widths import Widths
 from plait.pathing import path_managers
 from plait.pathing.base import Action, OpenSubflow, Question
+from plait.registry import is_ours
 from plait.scheduling import schedulers
 from plait.tcp.connection import IP_AND_TCP, TcpConnection
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
@@ -80,6 +81,7 @@ class Connection:
         "entropy",
         "failure",
         "fallback_reason",
+        "fenced",
         "infinite_due",
         "initiator",
         "join_initial",
@@ -143,8 +145,9 @@ class Connection:
         self.initiator = initiator
         self.mode = Mode.MPTCP if settings.mptcp else Mode.TCP
         self.state = State.OPENING
-        self.confirmed = False
-        """The peer has shown that it speaks Multipath TCP on this connection."""
+        self.confirmed = self.joined = False
+        """The peer has shown that it speaks Multipath TCP on this connection; and a further subflow
+        could carry data at some time."""
 
         self.checksum = settings.checksum
         self.join_initial = True
@@ -160,10 +163,10 @@ class Connection:
         self.made = 0
         """Subflows made so far."""
 
-        self.joined = False
-        """A further subflow could carry data at some time."""
-
         self.scheduler = schedulers.make(settings.scheduler)
+        self.fenced = not is_ours(self.scheduler)
+        """What the scheduler grants is checked."""
+
         self.path_manager = path_managers.make(settings.path_manager)
         self.selection = selection_of(settings.chosen)
         self.local_addresses = [one for one in local_addresses if self.selection.admits(one)]

@@ -38,6 +38,7 @@ def scheduler(connection: Connection, text: str) -> None:
     _note(connection, schedulers.kind, connection.settings.scheduler, text)
     connection.settings = replace(connection.settings, scheduler=LowestRtt.name)
     connection.scheduler = LowestRtt()
+    connection.fenced = False
 
 
 def controller(connection: Connection, text: str) -> None:

@@ -39,7 +39,7 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
             _view(connection, subflow, room) for subflow, room in zip(carriers, rooms, strict=True)
         ]
         scheduler = connection.scheduler
-        if scheduler.fenced:
+        if connection.fenced:
             grants = _ask(connection, now, start, stop, views)
         else:
             grants = scheduler.schedule(now, start, stop, sender.edge, views)

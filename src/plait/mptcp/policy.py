@@ -10,6 +10,7 @@ from plait.congestion.cubic import Cubic
 from plait.congestion.guarded import guarded
 from plait.mptcp import failover, paths
 from plait.pathing import path_managers
+from plait.registry import is_ours
 from plait.scheduling import schedulers
 from plait.tcp import control
 from plait.tcp.settings import changed_fields
@@ -39,9 +40,8 @@ def controller_for(
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
         failover.controller(connection, repr(error))
         made = Cubic(mss)
-    made.couple(
-        one.tcp.sender.controller for one in connection.subflows if one.alive and one is not but
-    )
+    others = [one for one in connection.subflows if one.alive and one is not but]
+    made.couple([one.tcp.sender.controller for one in others])
     return made
 
 
@@ -53,6 +53,7 @@ def change(connection: Connection, now: Nanos, settings: ConnectionSettings) -> 
     before, connection.settings = connection.settings, settings
     if settings.scheduler != before.scheduler:
         connection.scheduler = schedulers.make(settings.scheduler)
+        connection.fenced = not is_ours(connection.scheduler)
     if settings.path_manager != before.path_manager:
         connection.path_manager = path_managers.make(settings.path_manager)
         paths.meet(connection, now)

@@ -29,8 +29,10 @@ def free_id(connection: Connection) -> int:
     """Return the id for one more subflow: that which was free for longest."""
     used = {subflow.id for subflow in connection.subflows if subflow.alive}
     last = connection.subflows[-1].id if connection.subflows else 0
-    following = (1 + (last + step) % MAX_SUBFLOWS for step in range(MAX_SUBFLOWS))
-    return next(number for number in following if number not in used)
+    number = 1 + last % MAX_SUBFLOWS
+    while number in used:
+        number = 1 + number % MAX_SUBFLOWS
+    return number
 
 
 def find(connection: Connection, subflow_id: int) -> Subflow:

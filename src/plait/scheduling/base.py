@@ -91,17 +91,11 @@ class Scheduler:
     """
 
     name: ClassVar[str] = ""
-    fenced: ClassVar[bool] = True
-    """What it grants is checked, since it does not come with plait."""
-
     compares: ClassVar[bool] = False
     """It chooses by round-trip times: subflows that it leaves idle are measured now and then."""
 
     spares: ClassVar[bool] = False
     """Some subflows are to stay unused: not even the end of a stream is repeated there."""
-
-    def __init_subclass__(cls) -> None:
-        cls.fenced = cls.__module__.partition(".")[0] != "plait"
 
     def schedule(
         self, now: Nanos, start: Octets, stop: Octets, edge: Octets, subflows: Sequence[SubflowView]

@@ -30,7 +30,7 @@ class Redundant(Scheduler):
     ) -> list[Grant]:
         """Grant the same range to several subflows, the one of least RTT first."""
         answering = [view for view in subflows if not view.stale] or list(subflows)
-        ready = sorted((view for view in answering if view.room), key=_delay)
+        ready = sorted([view for view in answering if view.room], key=_delay)
         chosen = ready[: self._copies] if self._copies else ready
         if not chosen:
             return []
