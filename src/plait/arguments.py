@@ -5,8 +5,10 @@ Times are annotated as `Nanos` and given in milliseconds, under their name with 
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import Callable, Mapping
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -20,8 +22,31 @@ _WORDS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": Fa
 
 def known_arguments(kind: Callable[..., object]) -> dict[str, str]:
     """Return the annotations of the arguments of a class, as text."""
-    parameters = inspect.signature(kind).parameters.values()
-    return {one.name: str(one.annotation).removesuffix(" | None") for one in parameters}
+    known = {one.name: one.annotation for one in inspect.signature(kind).parameters.values()}
+    if isinstance(kind, type) and not all(isinstance(text, str) for text in known.values()):
+        written = _written(kind)
+        known = {name: written.get(name, "") for name in known}
+    return {name: str(text).removesuffix(" | None") for name, text in known.items()}
+
+
+def _written(kind: type) -> dict[str, str]:
+    """Return the annotations in the source of a class: compiled ones keep none."""
+    found: dict[str, str] = {}
+    for one in reversed(kind.__mro__[:-1]):
+        package, _, module = one.__module__.rpartition(".")
+        text = (files(package) / f"{module}.py").read_text(encoding="utf-8")
+        (body,) = (
+            node.body
+            for node in ast.parse(text).body
+            if isinstance(node, ast.ClassDef) and node.name == one.__name__
+        )
+        for node in body:
+            if isinstance(node, ast.AnnAssign):
+                found[ast.unparse(node.target)] = ast.unparse(node.annotation)
+            elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                arguments_ = (*node.args.args, *node.args.kwonlyargs)
+                found |= {a.arg: ast.unparse(a.annotation) for a in arguments_ if a.annotation}
+    return found
 
 
 def arguments(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:

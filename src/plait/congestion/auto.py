@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import AckSample
 from plait.congestion.bottleneck import Delays, shared
 from plait.congestion.coupling import Coupled
@@ -18,6 +20,7 @@ from plait.congestion.lia import Lia, aggressiveness
 from plait.units import Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Auto(Lia):
     """Compares the delays of its path with those of the others, once an interval."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
 
@@ -11,6 +13,7 @@ MOST: Final = 1.5
 """Half windows lost at a loss, at most."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Balia(Coupled):
     """Strikes a balance between friendliness to TCP and quick use of what became free."""
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import (
     INFINITE,
     AckSample,
@@ -49,6 +51,7 @@ MIN_PROBE_WAIT: Final = 2 * SECOND
 """Least time between two probes; up to a second more is drawn (5.3.3.8)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Bbr(CongestionController):
     """Sends at the rate the path delivers, with little in its queues."""
 

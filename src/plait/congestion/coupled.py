@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class FullyCoupled(Coupled):
     """Grows and shrinks each window as if it were the sum of all."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import INFINITE, AckSample, CongestionController, slow_start
 from plait.congestion.hystart import CSS_GROWTH_DIVISOR, HyStart
 from plait.units import SECOND, Nanos, Octets
@@ -21,6 +23,7 @@ ALPHA: Final = 3.0 * (1.0 - BETA) / (1.0 + BETA)
 """Additive increase of the Reno-friendly estimate (RFC 9438, 4.3)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cubic(CongestionController):
     """Grows along a cubic curve around the window of the last loss."""
 

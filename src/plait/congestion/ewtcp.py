@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.coupling import Coupled
 from plait.units import Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ewtcp(Coupled):
     """Grows by 1/n^2 of a segment a round trip, as the window follows the root of the increase."""
 

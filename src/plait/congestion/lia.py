@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Lia(Coupled):
     """Takes no more than one TCP would on the best of its paths, and moves off congested ones."""
 

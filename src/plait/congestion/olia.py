@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import AckSample
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Olia(Coupled):
     """Balances load as well as can be, and gives paths that got better a window again.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import AckSample, CongestionController, slow_start
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Reno(CongestionController):
     """Adds a segment each round trip and halves the window at a loss."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.congestion.base import AckSample, slow_start
 from plait.congestion.coupling import Coupled
 from plait.units import Nanos, Octets
@@ -25,6 +27,7 @@ FEW_SAMPLES: Final = 2
 UNKNOWN: Final = 1 << 62
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Wvegas(Coupled):
     """Acts once a round trip, by the packets it has in queues."""
 

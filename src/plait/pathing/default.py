@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.pathing.base import Action, PathManager, View, Withdraw
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Default(PathManager):
     """Passive, but honest about addresses that go."""
 

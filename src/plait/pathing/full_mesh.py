@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.pathing.base import Action, Advertise, OpenSubflow, View
 from plait.pathing.joining import Joiner
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class FullMesh(Joiner):
     """Joins all to all; the listener only advertises, since initiators often sit behind NATs."""
 

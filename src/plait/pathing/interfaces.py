@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.pathing.base import OpenSubflow, View
 from plait.pathing.joining import Joiner
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Interfaces(Joiner):
     """Joins from each local address the first of the peer's that is of its family."""
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.pathing.base import Action, OpenSubflow, View
 from plait.pathing.joining import Joiner
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NDiffPorts(Joiner):
     """Keeps a number of subflows between the addresses of the first one."""
 

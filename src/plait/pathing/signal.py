@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.pathing.base import Action, Advertise, PathManager, View, Withdraw
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Signal(PathManager):
     """Advertises every local address and joins nothing, as a server does."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.scheduling.base import Grant, Scheduler, SubflowView, by_delay, grant_on, usable
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ecf(Scheduler):
     """Leaves what is left to the fast subflow if it would be done before the slow one.
 

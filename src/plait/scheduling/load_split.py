@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.errors import UsageError
 from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on, usable
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LoadSplit(Scheduler):
     """Keeps the octets on the subflows in proportion to their shares.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.scheduling.base import Grant, Scheduler, SubflowView, by_index, grant_on, usable
 from plait.units import MILLISECOND, Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Priority(Scheduler):
     """Fills the subflows in the order in which they were made.
 
@@ -39,6 +42,7 @@ class Priority(Scheduler):
         return []
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CheapFirst(Priority):
     """Uses later subflows for what would wait too long: expensive paths carry no short bursts."""
 

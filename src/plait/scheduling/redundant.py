@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.errors import UsageError
 from plait.scheduling.base import Grant, Scheduler, SubflowView, grant_on
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Redundant(Scheduler):
     """Sends every range on the fastest subflow with room, and copies on others with room.
 

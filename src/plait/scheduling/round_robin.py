@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.scheduling.base import Grant, Scheduler, SubflowView, by_index, grant_on, usable
 from plait.units import Nanos, Octets
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RoundRobin(Scheduler):
     """Gives bursts to the subflows in turn, leaving out those without room.
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from mypy_extensions import mypyc_attr
+
 from plait.scheduling.active_standby import ActiveStandby
 from plait.scheduling.base import SubflowView
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SmallestDelay(ActiveStandby):
     """Uses the subflow of least RTT alone: it does not overflow to slower ones when it is full."""
 
