@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +54,7 @@ def make_settings(values: Mapping[str, Any], base: Settings | None = None) -> Se
     `intent` stands for several, each of which can still be given.  Raises UsageError that begins
     with the key at fault.
     """
-    known = {one.name: str(one.type) for one in fields(Settings) if one.init}
+    known = known_arguments(Settings)
     values = dict(values)
     intent = values.pop("intent", None)
     if intent is not None:
