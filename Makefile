@@ -28,7 +28,8 @@ REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening 
 	plait.aio.stack plait.aio.kernel plait.aio.happenings plait.sockets plait.sockets.options \
 	plait.connectors plait.host.settings plait.host.intents plait.host.events plait.mptcp.info \
 	plait.tcp.info plait.errors plait.addresses plait.congestion.base plait.scheduling.base \
-	plait.pathing.base plait.drivers.tun plait.drivers.memory
+	plait.pathing.base plait.drivers.tun plait.drivers.packet plait.drivers.packet_spec \
+	plait.drivers.udp plait.drivers.memory
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-newest check lint bench experiments torture reference compliance \

@@ -1,6 +1,7 @@
 """The two ends of a benchmark: a source and a sink, over kernel sockets or over plait's stack.
 
-    endpoints.py SIDE STACK PORT SECONDS [--address A] [--bind B] [--tun SPEC ...] [...]
+    endpoints.py SIDE STACK PORT SECONDS [--address A] [--bind B] [--tun SPEC ...]
+                 [--packet SPEC ...] [...]
 
 SIDE is source or sink; STACK is tcp, mptcp or plait.  The sink prints how much arrived and how long
 that took, both print their CPU seconds and peak memory, as one JSON object.
@@ -17,6 +18,9 @@ import time
 from typing import Any
 
 from plait.aio.stack import Stack
+from plait.drivers.base import Driver
+from plait.drivers.packet import PacketDriver
+from plait.drivers.packet_spec import PacketSpec, with_shared_ports
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
 from plait.host.settings import Settings
@@ -121,8 +125,11 @@ class Source(asyncio.Protocol):
 
 async def plait_end(options: argparse.Namespace) -> dict[str, float]:
     """Run one end on plait's stack."""
+    packets = [PacketSpec.parse(text) for text in options.packet]
     settings = Settings(checksum=options.checksum, congestion="cubic")
-    drivers = [Tun(TunSpec.parse(text)) for text in options.tun]
+    settings = with_shared_ports(settings, packets)
+    drivers: list[Driver] = [Tun(TunSpec.parse(text)) for text in options.tun]
+    drivers += map(PacketDriver, packets)
     async with Stack(drivers, settings) as stack:
         if options.side == "source":
             _, source = await stack.create_connection(
@@ -158,6 +165,7 @@ def main() -> None:
     parser.add_argument("--address", default="")
     parser.add_argument("--bind", default="")
     parser.add_argument("--tun", action="append", default=[])
+    parser.add_argument("--packet", action="append", default=[])
     parser.add_argument("--checksum", action="store_true")
     options = parser.parse_args()
     result: dict[str, Any]

@@ -1,7 +1,8 @@
 """Two ends and what is between them, for every back end: rows of the tables that this suite runs.
 
-`kernel` and `tcp` are two sockets on loopback, `stack` two stacks in one process, and the mixed
-rows a stack on TUN devices and the kernel, in a namespace of their own.  Where rows differ,
+`kernel` and `tcp` are two sockets on loopback, `stack` two stacks in one process, `udp` the same
+over UDP on loopback, and the mixed rows a stack on TUN devices and the kernel, in a namespace of
+their own.  Where rows differ,
 `DIFFERENCES` says how and why, and nothing else does.
 """
 
@@ -29,6 +30,7 @@ from plait.aio.streams import open_connection, start_server
 from plait.drivers.memory import pair
 from plait.drivers.tun import Tun
 from plait.drivers.tun_spec import TunSpec
+from plait.drivers.udp import Udp, UdpSpec
 from plait.linux.mptcp_sockets import kernel_has_mptcp
 from plait.linux.netns import Namespace, can_make_namespaces
 from plait.linux.path_manager import SUBFLOW
@@ -38,7 +40,7 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
 Scenario = Callable[["World"], Awaitable[T]]
 
-ROWS: Final = ("kernel", "tcp", "stack", "stack to kernel", "kernel to stack")
+ROWS: Final = ("kernel", "tcp", "stack", "udp", "stack to kernel", "kernel to stack")
 
 NO_SOCKET: Final = "socket: a stack has none; getsockname and getpeername are extra information"
 ABORT_IS_FIN: Final = "asyncio aborts by close(), which sends a FIN if all was read"
@@ -59,6 +61,9 @@ DIFFERENCES: Final = {
     ("tcp", "late data"): LATE_DATA,
     ("tcp", "received"): FIN_COUNTED,
     ("stack", "unreachable"): SIGNALED,
+    ("udp", "socket"): NO_SOCKET,
+    ("udp", "sendfile from the client"): NO_SOCKET,
+    ("udp", "unreachable"): SIGNALED,
     ("stack to kernel", "unreachable"): SIGNALED,
 }
 """What a row does otherwise than the rest, with the reason."""
@@ -102,10 +107,13 @@ class World:
     port: int = 0
     """Of the last server."""
 
+    mute: socket.socket | None = None
+    """What has the silent address, where nobody having it is told."""
+
     @property
     def backends(self) -> tuple[str, str]:
         """What `info.backend` is at the client and at the server."""
-        one, _, other = self.row.partition(" to ")
+        one, _, other = self.row.replace("udp", "stack").partition(" to ")
         return one, other or one
 
     def differs(self, what: str) -> bool:
@@ -149,6 +157,8 @@ class World:
             server.close()
         await self.client.close(0.2)
         await self.server.close(0.2)
+        if self.mute is not None:
+            self.mute.close()
         await asyncio.sleep(0.01)  # connection_lost of the aborted ones
 
 
@@ -173,7 +183,7 @@ def play(row: str, scenario: Scenario[T], seconds: float = 20) -> T:
     """Run a scenario in a new world; skip it where the machine cannot make one."""
     with ExitStack() as made:
         namespace: Namespace | None = None
-        if row != "stack":
+        if row not in IN_PROCESS:
             if can_make_namespaces():
                 namespace = made.enter_context(Namespace())
             elif " to " in row:
@@ -200,8 +210,8 @@ def play(row: str, scenario: Scenario[T], seconds: float = 20) -> T:
 
 def _namespaced(row: str, namespace: Namespace | None) -> Callable[[], World]:
     """Prepare the kernel and return what makes the world on a loop."""
-    if row == "stack":
-        return _two_stacks
+    if row in IN_PROCESS:
+        return IN_PROCESS[row]
     if namespace is not None:
         namespace.set_sysctl("net.mptcp.close_timeout", 1)
         namespace.set_sysctl("net.mptcp.blackhole_timeout", 0)
@@ -228,6 +238,23 @@ def _two_stacks() -> World:
     ]
     client, server = (Stack(side) for side in zip(*links, strict=True))
     return World("stack", client, server, "10.0.1.2", "10.0.1.1", "10.0.1.9", 2)
+
+
+def _two_over_udp() -> World:
+    first = _udp("127.0.0.1")
+    port = first.outer[1]
+    server = Stack([first, _udp("127.0.2.2", port=port)])
+    client = Stack([_udp(f"127.0.1.{path}", remote_port=port) for path in (1, 2)])
+    mute = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    mute.bind(("127.0.2.9", port))
+    return World("udp", client, server, "127.0.0.1", "127.0.1.1", "127.0.2.9", 2, mute=mute)
+
+
+def _udp(address: str, **ports: Any) -> Udp:
+    return Udp(UdpSpec(local=ip_address(address), secret=bytes(16), mtu=1500, **ports))
+
+
+IN_PROCESS: Final = {"stack": _two_stacks, "udp": _two_over_udp}
 
 
 def _stack_and_kernel(row: str, namespace: Namespace | None) -> World:

@@ -109,7 +109,7 @@ class Pump:
 
     def pending(self) -> bool:
         """Return whether a driver still holds segments back."""
-        return any(driver.next_timeout() is not None for driver in self._drivers)
+        return any(driver.pending() for driver in self._drivers)
 
     def _schedule(self) -> None:
         if not self._scheduled:

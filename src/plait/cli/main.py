@@ -16,12 +16,16 @@ from plait.cli.running import Terminated
 
 COMMANDS: Final = {
     "demo": "plait.cli.demo",
+    "down": "plait.cli.down",
     "nc": "plait.cli.nc",
     "perf": "plait.cli.perf",
     "plugins": "plait.cli.plugins",
+    "run": "plait.cli.run",
     "script": "plait.cli.script",
     "sim": "plait.cli.sim",
     "torture": "plait.cli.torture",
+    "unit": "plait.cli.unit",
+    "up": "plait.cli.up",
 }
 """Subcommands and the modules that hold them under the name `command`."""
 

@@ -32,6 +32,10 @@ Examples:
   echo hello | plait nc 10.9.1.2 5001 --via kernel
   plait nc 10.9.1.2 5001 --tun t1,local=10.9.1.1,peer=10.9.1.2/24 \\
       --tun t2,local=10.9.2.1,peer=10.9.2.2/24
+  sudo plait up; plait nc example.org 80
+  sudo plait nc -l 5001 --packet eth0,shared,ports=5001-5099
+  plait nc -l 5001 --udp 192.0.2.1 --secret-file secret
+  plait nc 192.0.2.1 5001 --udp 10.0.0.7@wlan0 --udp 10.1.0.7@wwan0 --secret-file secret
 """
 
 
@@ -252,7 +256,11 @@ async def _nc(
     verbose: bool,
 ) -> int:
     """Connect, or listen if there is no host, and relay until the end."""
-    async with open_network(options, "plait nc") as network:
+    if host is None:
+        options.check_listening(port)
+    async with open_network(
+        options, "plait nc", listening=host is None, verbose=verbose
+    ) as network:
         watcher = Watcher(network, verbose=verbose)
         try:
             relay = Relay(watcher)

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import click
 
+from plait.drivers.packet_spec import PacketSpec
+from plait.drivers.udp.spec import PORT
 from plait.errors import UsageError
 from plait.host.intents import INTENTS, intent_settings
 from plait.host.settings import Settings
@@ -53,6 +55,12 @@ class NetworkOptions(PolicyOptions):
     """`stack` or `kernel`."""
 
     tun: tuple[str, ...] = ()
+    packet: tuple[str, ...] = ()
+    udp: tuple[str, ...] = ()
+    udp_port: int = PORT
+    """UDP port of the side that listens."""
+
+    secret_file: str | None = None
     mptcp: str = "v1"
     """`v1`, `v0`, `both` or `off`."""
 
@@ -63,20 +71,17 @@ class NetworkOptions(PolicyOptions):
     json: str | None = None
     """A file name; `-` is standard output."""
 
-    def check(self, command: str) -> None:
+    def check(self) -> None:
         """Raise UsageError if the options contradict each other or name impossible files."""
         for path in (self.pcap, self.json):
             if path is not None and path != "-":
                 _check_writable(Path(path))
         if self.via == "stack":
-            if not self.tun:
-                raise UsageError(
-                    f"plait's own stack needs a network: give {command} --tun NAME,local=A,"
-                    "peer=B/LEN, or use the kernel's Multipath TCP with --via kernel"
-                )
             return
         for given, option, instead in (
             (self.tun, "--tun", "the kernel uses its own interfaces"),
+            (self.packet, "--packet", "the kernel uses its own interfaces"),
+            (self.udp, "--udp", "the kernel sends TCP as it is"),
             (self.pm, "--pm", "the kernel's path manager is set with `ip mptcp`"),
             (self.scheduler, "--scheduler", "set `sysctl net.mptcp.scheduler`"),
             (self.intent, "--intent", "the kernel's policies are set one by one"),
@@ -89,6 +94,17 @@ class NetworkOptions(PolicyOptions):
         ):
             if given:
                 raise UsageError(f"{option} goes with --via stack only: {instead}")
+
+    def check_listening(self, port: int) -> None:
+        """Raise UsageError if peers that call this port would reach the kernel."""
+        for text in self.packet:
+            spec = PacketSpec.parse(text)
+            if spec.shared and port not in spec.ports:
+                raise UsageError(
+                    f"port {port} of {spec.interface} is the kernel's: listen on one of "
+                    f"{spec.ports.start}-{spec.ports.stop - 1}, or give --packet "
+                    f"{spec.interface},shared,ports=LO-HI with others"
+                )
 
 
 _POLICIES: Final = (
@@ -122,6 +138,34 @@ _OPTIONS: Final = (
         help="A path of the stack: NAME,local=A[+A...],peer=B/LEN[,mtu=N][,offload=on|off]. "
         "Creates the TUN device NAME, gives the kernel's side B/LEN and the stack the "
         "addresses A. Repeat it for more paths.",
+    ),
+    click.option(
+        "--packet",
+        multiple=True,
+        metavar="SPEC",
+        help="A path of the stack on an interface: IF[,local=A/LEN[+A/LEN]][,gateway=G[+G]]"
+        "[,shared][,ports=LO-HI]. The stack has the addresses A, or shares those of the kernel, "
+        "which leaves it the ports. Repeat it for more paths.",
+    ),
+    click.option(
+        "--udp",
+        multiple=True,
+        metavar="SPEC",
+        help="A path of the stack in UDP datagrams, without privilege: LOCAL[:PORT][@IF], an IPv6 "
+        "address in brackets. The peer is a plait with --udp as well. Repeat it for more paths.",
+    ),
+    click.option(
+        "--udp-port",
+        type=click.IntRange(1, 65535),
+        default=PORT,
+        show_default=True,
+        help="UDP port of the side that listens.",
+    ),
+    click.option(
+        "--secret-file",
+        metavar="FILE",
+        help="Holds the secret, 16 octets at least, that both ends of --udp share; or set "
+        "PLAIT_SECRET.",
     ),
     *_POLICIES,
     click.option(

@@ -131,7 +131,7 @@ async def _measure(
 ) -> int:
     """Run one client."""
     reporter = Reporter(options)
-    async with open_network(options, "plait perf client") as network:
+    async with open_network(options, "plait perf client", verbose=verbose) as network:
         watcher = Watcher(network, verbose=verbose)
         try:
             _, protocol = await network.create_connection(
@@ -208,8 +208,11 @@ async def _serve(
     port: int, bind: str | None, options: NetworkOptions, *, one: bool, verbose: bool
 ) -> int:
     """Run a server."""
+    options.check_listening(port)
     reporter = Reporter(options)
-    async with open_network(options, "plait perf server") as network:
+    async with open_network(
+        options, "plait perf server", listening=True, verbose=verbose
+    ) as network:
         serving = PerfServer(network, reporter, one=one, verbose=verbose)
         try:
             listener = await network.create_server(serving.make_protocol, bind, port)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 import click
@@ -77,6 +79,21 @@ def run(work: Coroutine[Any, Any, int]) -> int:
         if received:
             raise Terminated(received[0]) from None
         raise
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let work without a loop end by an exception, Terminated, so that it can clean up."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        raise Terminated(number)
+
+    kept = {number: signal.signal(number, end) for number in _FATAL}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 async def _cancel_on_signal(work: Coroutine[Any, Any, int], received: list[int]) -> int:

@@ -102,6 +102,10 @@ class Driver:
         """Return when `read_burst` is due without the descriptor being readable; None is never."""
         return None
 
+    def pending(self) -> bool:
+        """Return whether segments are held back that `read_burst` will move along."""
+        return self.next_timeout() is not None
+
     def take_errors(self) -> list[IcmpError]:
         """Return and forget the ICMP errors that were read."""
         taken = self._errors
@@ -137,6 +141,10 @@ class Wrapper(Driver):
     def next_timeout(self) -> Nanos | None:
         """Return the inner driver's next timeout."""
         return self._inner.next_timeout()
+
+    def pending(self) -> bool:
+        """Return whether the inner driver holds segments back."""
+        return self._inner.pending()
 
     def take_errors(self) -> list[IcmpError]:
         """Return and forget the inner driver's errors."""

@@ -236,6 +236,11 @@ class Emulation(Wrapper):
         )
         return min((time for time in times if time is not None), default=None)
 
+    def pending(self) -> bool:
+        """Return whether segments are crossing, or held back by the inner driver."""
+        crossing = self.sending.next_arrival(), self.receiving.next_arrival()
+        return crossing != (None, None) or self._inner.pending()
+
     def cut(self) -> None:
         """Break the path: nothing passes in either direction until `restore`."""
         self.sending.cut()

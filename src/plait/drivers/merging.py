@@ -95,8 +95,12 @@ class Merger:
                 self._payload = list(segment.payload)
                 self._size = self._length = segment.length
 
-    def extend(self, packet: bytes) -> bool:
-        """Join `packet` to the segment that was begun; return whether it continues it."""
+    def extend(self, packet: bytes, *, checksum_valid: bool = False) -> bool:
+        """Join `packet` to the segment that was begun; return whether it continues it.
+
+        Args:
+            checksum_valid: The TCP checksum needs no check.
+        """
         segment = self._segment
         if segment is None:
             return False
@@ -105,7 +109,7 @@ class Merger:
         if not (0 < length <= self._size and self._continues(packet, start)):
             return False
         ip = self._ip
-        if not checksum_ok(segment.flow, memoryview(packet)[ip:]):
+        if not checksum_valid and not checksum_ok(segment.flow, memoryview(packet)[ip:]):
             return False  # parsing it will count it
         self._payload.append(memoryview(packet)[start:])
         self._length += length

@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
 
 from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
 from plait.drivers.merging import Merger, packets
+from plait.drivers.offload import READ_OCTETS, parse_whole, whole
 from plait.drivers.tun_device import TunDevice
 from plait.drivers.tun_spec import TunSpec
-from plait.drivers.virtio import HEADER_OCTETS, decode, encode
 from plait.errors import DecodeError
 from plait.units import Nanos
-from plait.wire.packet import headers, parse_packet, serialize_packet
+from plait.wire.packet import parse_packet, serialize_packet
 from plait.wire.segment import Buffer, Segment
-
-_READ_OCTETS: Final = HEADER_OCTETS + 65_535
-_MAX_PIECES: Final = 1024
-"""IOV_MAX of Linux."""
 
 
 class Tun(Driver):
@@ -50,7 +45,7 @@ class Tun(Driver):
         segments: list[Segment] = []
         for _ in range(limit):
             try:
-                octets = os.read(fd, _READ_OCTETS)
+                octets = os.read(fd, READ_OCTETS)
             except BlockingIOError:
                 break
             try:
@@ -65,7 +60,7 @@ class Tun(Driver):
         """Write the segments; what the kernel does not take is dropped."""
         for segment in segments:
             if self._device.header:
-                self._write(_whole(segment))
+                self._write(whole(segment))
             elif 0 < segment.segment_size < segment.length:
                 for packet in packets(segment):
                     self._write(packet)
@@ -85,13 +80,7 @@ class Tun(Driver):
     def _take(self, octets: bytes, segments: list[Segment]) -> None:
         """Parse what one read returned, or join it to the segment before."""
         if self._merger is None:
-            if len(octets) < HEADER_OCTETS:
-                raise DecodeError("a virtio-net header is 10 octets")
-            trusted, size = decode(octets)
-            packet = memoryview(octets)[HEADER_OCTETS:]
-            parsed = parse_packet(packet, checksum_valid=trusted)
-            if isinstance(parsed, Segment) and 0 < size < parsed.length:
-                parsed.segment_size = size
+            parsed = parse_whole(octets)
         else:
             if self._merger.extend(octets):
                 return
@@ -102,13 +91,3 @@ class Tun(Driver):
             segments.append(parsed)
         else:
             self._errors.append(parsed)
-
-
-def _whole(segment: Segment) -> list[Buffer]:
-    """Return what `writev` takes: all headers in one piece, then the payload, not copied."""
-    head = headers(segment)
-    head = encode(segment, len(head)) + head
-    payload = segment.payload
-    if len(payload) < _MAX_PIECES:
-        return [head, *payload]
-    return [head, b"".join(payload)]

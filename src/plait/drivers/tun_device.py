@@ -9,14 +9,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
+from plait.drivers.kernel_view import apart
 from plait.drivers.tun_spec import IpInterface, TunSpec
 from plait.errors import UsageError
 
@@ -56,7 +56,9 @@ _ROUTE_SECONDS: Final = 0.005
 _ROUTE_LOOKS: Final = 400
 """Two seconds in all; after that a repeated SYN has to do."""
 
-_T = TypeVar("_T")
+
+class TunInUse(UsageError):
+    """Another program has the device open."""
 
 
 class TunDevice:
@@ -79,7 +81,7 @@ class TunDevice:
         try:
             _set_interface(self.fd, spec)
             self.segmentation = _set_offload(self.fd, wanted=spec.offload)
-            _apart(lambda: self._configure(spec))
+            apart(lambda: self._configure(spec))
         except BaseException:
             self.close()
             raise
@@ -90,7 +92,7 @@ class TunDevice:
             return
         if not self._made and self._added:
             with suppress(NetlinkError, OSError):
-                _apart(self._remove_addresses)
+                apart(self._remove_addresses)
         os.close(self.fd)
         self.fd = -1
 
@@ -192,7 +194,7 @@ def _set_interface(fd: int, spec: TunSpec) -> None:
         raise UsageError(_no_permission(spec.name)) from None
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise UsageError(
+            raise TunInUse(
                 f"TUN {spec.name} is in use: choose another name or stop the program that has it"
             ) from None
         raise UsageError(
@@ -242,12 +244,3 @@ def _request(name: str, purpose: str, request: Callable[[], object]) -> None:
         raise UsageError(
             f"TUN {name}: the kernel does not {purpose}: {os.strerror(error.code)}"
         ) from None
-
-
-def _apart(work: Callable[[], _T]) -> _T:
-    """Run `work` in a thread of its own, in the caller's network namespace.
-
-    pyroute2 runs an event loop of its own, which a thread with a running loop must not.
-    """
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()

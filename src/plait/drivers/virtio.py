@@ -33,15 +33,16 @@ _IPV4_HEADER: Final = 20
 _IPV6_HEADER: Final = 40
 
 
-def encode(segment: Segment, header_length: Octets) -> bytes:
+def encode(segment: Segment, header_length: Octets, before: Octets = 0) -> bytes:
     """Return the header for a packet whose TCP checksum is left to the receiver of the packet.
 
     Args:
         segment: What the packet holds; a super-segment is to be cut at its `segment_size`.
-        header_length: IP and TCP header together.
+        header_length: All headers together.
+        before: Of these, the octets before the IP header.
     """
     v4 = len(segment.flow) == V4_FLOW
-    start = _IPV4_HEADER if v4 else _IPV6_HEADER
+    start = before + (_IPV4_HEADER if v4 else _IPV6_HEADER)
     size = segment.segment_size
     if not 0 < size < segment.length:
         return _FORM.pack(NEEDS_CSUM, GSO_NONE, header_length, 0, start, _TCP_CHECKSUM_OFFSET)

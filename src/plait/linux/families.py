@@ -1,10 +1,14 @@
-"""Address families of the kernel's sockets."""
+"""Address families and the protocol of the kernel's sockets."""
 
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from plait.addresses import IpAddress
+
+IPPROTO_MPTCP: Final = 262
+"""<linux/in.h>; the socket module of some Pythons lacks it."""
 
 
 def family_of(address: IpAddress) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
-from typing import Final
+from typing import Any, Final
 
 CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
@@ -13,6 +13,15 @@ MS_BIND: Final = 0x1000
 MNT_DETACH: Final = 0x2
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+_libc.process_vm_readv.restype = ctypes.c_ssize_t
+_libc.process_vm_writev.restype = ctypes.c_ssize_t
+
+
+class _Extent(ctypes.Structure):
+    """struct iovec of <sys/uio.h>: octets somewhere in memory."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
 def unshare(flags: int) -> None:
@@ -47,6 +56,60 @@ def getsockopt_inout(sock: socket.socket, level: int, option: int, buffer: bytea
     finally:
         del memory  # an exported bytearray could not be resized by its owner
     return length.value
+
+
+def syscall(number: int, *arguments: Any) -> int:
+    """Make a system call that has no function in every C library.  Raises OSError."""
+    words = (ctypes.c_long(one) if isinstance(one, int) else one for one in arguments)
+    result: int = _libc.syscall(ctypes.c_long(number), *words)
+    _check(result)
+    return result
+
+
+def ioctl(fd: int, request: int, argument: Any) -> int:
+    """Control a descriptor with a structure that stays where it is.  Raises OSError."""
+    result: int = _libc.ioctl(fd, ctypes.c_ulong(request), argument)
+    _check(result)
+    return result
+
+
+def prctl(option: int, value: int) -> None:
+    """Change what this process or thread is.  Raises OSError."""
+    zero = ctypes.c_ulong(0)
+    _check(_libc.prctl(option, ctypes.c_ulong(value), zero, zero, zero))
+
+
+def set_file_owner(uid: int, gid: int) -> tuple[int, int]:
+    """Let what the calling thread makes belong to others; return whose it was before.
+
+    Without the privilege nothing changes.
+    """
+    group = _libc.setfsgid(gid)
+    return _libc.setfsuid(uid), group
+
+
+def read_memory(pid: int, address: int, octets: int) -> bytes:
+    """Return up to `octets` octets of the memory of another process.  Raises OSError."""
+    buffer = ctypes.create_string_buffer(octets)
+    local = _Extent(ctypes.addressof(buffer), octets)
+    remote = _Extent(address, octets)
+    read = _libc.process_vm_readv(
+        pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, ctypes.c_ulong(0)
+    )
+    _check(read)
+    return buffer.raw[:read]
+
+
+def write_memory(pid: int, address: int, data: bytes) -> None:
+    """Write into the memory of another process.  Raises OSError."""
+    buffer = ctypes.create_string_buffer(data, len(data))
+    local = _Extent(ctypes.addressof(buffer), len(data))
+    remote = _Extent(address, len(data))
+    _check(
+        _libc.process_vm_writev(
+            pid, ctypes.byref(local), 1, ctypes.byref(remote), 1, ctypes.c_ulong(0)
+        )
+    )
 
 
 def _check(result: int) -> None:

@@ -15,7 +15,8 @@ import socket
 from typing import Any, Final, TypeAlias
 
 from plait.errors import NotSupportedError, UsageError
-from plait.linux.socket_options import IPPROTO_MPTCP, SocketOptions
+from plait.linux.families import IPPROTO_MPTCP
+from plait.linux.socket_options import SocketOptions
 
 SocketAddress: TypeAlias = tuple[Any, ...]
 """Host and port, for IPv6 also flow label and scope."""

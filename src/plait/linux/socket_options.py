@@ -10,8 +10,6 @@ from plait.host.settings import Settings
 from plait.linux.refusals import refusal
 from plait.units import MILLISECOND, SECOND, Nanos
 
-IPPROTO_MPTCP: Final = 262
-
 Wish: TypeAlias = tuple[int, int, int | bytes]
 """Level, number and value of a socket option."""
 

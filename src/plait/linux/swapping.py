@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from plait.errors import UsageError
-from plait.linux.socket_options import IPPROTO_MPTCP
+from plait.linux.families import IPPROTO_MPTCP
 
 _CARRIED: Final = (
     *((socket.SOL_SOCKET, option) for option in (
@@ -39,26 +39,33 @@ def swap_for_tcp(sock: socket.socket) -> None:
     Raises:
         UsageError: It is connected, connecting or listens: that cannot be undone.
     """
-    if _in_use(sock):
+    if in_use(sock):
         raise UsageError("set this option before the socket connects or listens: it needs TCP")
     with (
         socket.socket(sock.family, socket.SOCK_STREAM) as tcp,
         socket.socket(sock.family, socket.SOCK_STREAM, IPPROTO_MPTCP) as fresh,
     ):
-        _carry_over(sock, fresh, tcp)
-        bound = sock.getsockname()
+        carry_over(sock, fresh, tcp)
+        bound = bound_address(sock)
         os.set_blocking(tcp.fileno(), os.get_blocking(sock.fileno()))
         os.dup2(tcp.fileno(), sock.fileno(), inheritable=sock.get_inheritable())
-    if bound[1] or bound[0] not in {"0.0.0.0", "::"}:  # noqa: S104  compared, not bound
+    if bound is not None:
         sock.bind(bound)
 
 
-def _in_use(sock: socket.socket) -> bool:
+def in_use(sock: socket.socket) -> bool:
     """Return whether the socket has left the state CLOSED."""
     return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] != _CLOSED
 
 
-def _carry_over(source: socket.socket, fresh: socket.socket, target: socket.socket) -> None:
+def bound_address(sock: socket.socket) -> tuple[Any, ...] | None:
+    """Return the address that a socket of IP was bound to, None if it was not."""
+    bound: tuple[Any, ...] = sock.getsockname()
+    wildcard = bound[0] in {"0.0.0.0", "::"}  # noqa: S104  compared, not bound
+    return None if wildcard and not bound[1] else bound
+
+
+def carry_over(source: socket.socket, fresh: socket.socket, target: socket.socket) -> None:
     """Set on `target` what is set on `source`: what differs from a `fresh` socket of its kind."""
     for level, option in _CARRIED:
         with suppress(OSError):  # not of this kernel or family: nobody can have set it

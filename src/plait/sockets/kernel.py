@@ -12,8 +12,9 @@ from plait.aio.connection import Connection, LocalAddress
 from plait.aio.kernel_connection import KernelConnection
 from plait.aio.kernel_socket import KernelSocket
 from plait.errors import UsageError
+from plait.linux.families import IPPROTO_MPTCP
 from plait.linux.refusals import refusal
-from plait.linux.socket_options import ASKED, IPPROTO_MPTCP
+from plait.linux.socket_options import ASKED
 from plait.linux.swapping import swap_for_tcp
 from plait.sockets.base import Socket
 from plait.sockets.errors import not_connected, os_error

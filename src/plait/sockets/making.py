@@ -10,8 +10,8 @@ from plait.aio.kernel import Kernel
 from plait.aio.ladder import Backend, climb
 from plait.aio.stack import Stack
 from plait.errors import UsageError
+from plait.linux.families import IPPROTO_MPTCP
 from plait.linux.mptcp_sockets import make_socket
-from plait.linux.socket_options import IPPROTO_MPTCP
 from plait.sockets.base import Socket
 from plait.sockets.kernel import SystemSocket
 from plait.sockets.loop import at_once

@@ -90,6 +90,18 @@ def test_steering_subflows() -> None:
     assert known["left"] == {"10.0.2.1"}
 
 
+def test_udp() -> None:
+    known = run_blocks("udp.md")
+    assert known["answer"] == b"hello"
+    assert known["sessions"] == 2
+
+
+def test_packet_sockets() -> None:
+    known = run_blocks("packet.md")
+    assert 61_000 in known["settings"].ephemeral
+    assert 60_999 not in known["settings"].ephemeral
+
+
 @pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.name)
 def test_pages_begin_with_a_title(page: Path) -> None:
     assert page.read_text().startswith("# ")

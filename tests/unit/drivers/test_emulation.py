@@ -213,3 +213,13 @@ def test_a_gap_takes_packets_with_payload_once() -> None:
         path.push(seq, make(0 if seq == 3 else 100, seq=seq))
     assert [segment.seq for _, segment in arrivals(path, SECOND)] == [0, 1, 3, 5, 6, 7]
     assert path.lost == 2
+
+
+def test_what_crosses_is_pending_until_it_has_arrived() -> None:
+    here, there = emulated(LinkShape(delay=MILLISECOND))
+    assert not here.pending()
+    here.write_burst(0, [make(10)])
+    assert here.pending()
+    here.read_burst(MILLISECOND)
+    assert not here.pending()
+    assert there.pending()  # it has crossed, and waits to be read

@@ -10,9 +10,10 @@ import pytest
 
 from plait.errors import UsageError
 from plait.linux import mptcp_sockets
+from plait.linux.families import IPPROTO_MPTCP
 from plait.linux.mptcp_sockets import connect, listen, make_socket
 from plait.linux.netns import Namespace, can_make_namespaces
-from plait.linux.socket_options import IPPROTO_MPTCP, SocketOptions
+from plait.linux.socket_options import SocketOptions
 
 pytestmark = [
     pytest.mark.privileged,

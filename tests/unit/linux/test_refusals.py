@@ -9,10 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from plait.errors import UsageError
+from plait.linux.families import IPPROTO_MPTCP
 from plait.linux.mptcp_sockets import make_socket
 from plait.linux.netns import Namespace, can_make_namespaces
 from plait.linux.refusals import REFUSED, refusal
-from plait.linux.socket_options import IPPROTO_MPTCP, SocketOptions, Wish
+from plait.linux.socket_options import SocketOptions, Wish
 from plait.linux.swapping import swap_for_tcp
 
 pytestmark = [
