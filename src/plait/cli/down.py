@@ -26,7 +26,6 @@ def command(as_json: bool) -> int:
     It can be run at any time and any number of times: after a `plait up` that was killed, with
     uplinks that are gone, or with nothing to do. Programs that use the devices lose them.
     """
-
     commands: list[Words] = []
 
     def tell(words: Words) -> None:

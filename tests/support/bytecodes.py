@@ -1,0 +1,157 @@
+"""Counts the bytecodes that the hot steps of a stream take: a clock that no machine disturbs.
+
+    PYTHONPATH=tests python -m support.bytecodes     # renews the figures of this Python, and tells them
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_address
+from pathlib import Path
+from types import FrameType
+from typing import Any, Final
+
+from plait.host import host
+from plait.host.host import Host
+from plait.host.output import split
+from plait.host.settings import Settings
+from plait.units import MILLISECOND, Nanos, Octets
+from plait.wire.segment import Segment
+
+FIGURES: Final = Path(__file__).parents[1] / "data" / "bytecodes.json"
+VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
+COMPILED: Final = not host.__file__.endswith(".py")
+
+WORLDS: Final = {
+    f"{size}, {paths}": (mtu, number)
+    for size, mtu in (("super-segments", 65_535), ("MTU 1500", 1_500))
+    for paths, number in (("one path", 1), ("two paths", 2))
+}
+"""What a network carries, and how many paths there are."""
+
+_TOTAL: Final = {65_535: 8_000_000, 1_500: 1_000_000}
+"""Octets of the stream, of which the first quarter is not counted."""
+
+_BATCH: Final = 8
+"""Segments that arrive together."""
+
+_PORT: Final = 80
+
+
+class Stream:
+    """A stream between two hosts, in lockstep: one sends, the other receives and acknowledges."""
+
+    def __init__(self, mtu: Octets, paths: int) -> None:
+        settings = Settings(congestion="cubic")
+        self.near, self.far = Host(settings, bytes(32)), Host(settings, bytes(range(32)))
+        self.mtu = mtu
+        self.now: Nanos = 0
+        self.received: Octets = 0
+        self.segments = 0
+        self.counting = False
+        self.bytecodes: Counter[str] = Counter()
+        for path in range(paths):
+            self.near.on_local_address(0, ip_address(f"10.0.{path}.1"), True, mtu)
+        self.far.on_local_address(0, ip_address("10.0.0.2"), True, mtu)
+        self.far.listen(0, _PORT)
+        self.near_id = self.near.connect(0, ip_address("10.0.0.2"), _PORT)
+
+    def run(self) -> dict[str, int]:
+        """Return the bytecodes of each step for a segment with data."""
+        total = _TOTAL[self.mtu]
+        while self.received < total:
+            self.counting = self.received > total // 4
+            self._round()
+        return {step: count // self.segments for step, count in sorted(self.bytecodes.items())}
+
+    def _round(self) -> None:
+        payload = bytes(1 << 18)
+        with self._counted("send"):
+            while self.near.write(self.now, self.near_id, payload):
+                pass
+            data = self._sent_by(self.near)
+        if self.counting:
+            self.segments += sum(segment.length > 0 for segment in data)
+        self.now += MILLISECOND
+        acks: list[Segment] = []
+        for batch in _batches(data):
+            with self._counted("receive"):
+                self.far.receive(self.now, batch)
+                self._read()
+                acks += self._sent_by(self.far)
+        self.now += MILLISECOND
+        for batch in _batches(acks):
+            with self._counted("ack"):
+                self.near.receive(self.now, batch)
+        self._let_time_pass()
+
+    def _sent_by(self, host: Host) -> list[Segment]:
+        found: list[Segment] = []
+        while batch := host.transmit(self.now):
+            found += batch
+        return found if self.mtu > 1 << 15 else [one for segment in found for one in split(segment)]
+
+    def _read(self) -> None:
+        self.far.take_events()
+        for connection_id in self.far.connection_ids:
+            for chunk in self.far.read_chunks(self.now, connection_id, 1 << 20):
+                self.received += len(chunk)
+
+    def _let_time_pass(self) -> None:
+        self.near.take_events()
+        for one in (self.near, self.far):
+            due = one.next_timeout()
+            if due is not None and due <= self.now:
+                one.handle_timeout(self.now)
+
+    @contextmanager
+    def _counted(self, step: str) -> Iterator[None]:
+        """Count the bytecodes of the body."""
+        count = 0
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal count
+            if event == "opcode":
+                count += 1
+            else:
+                frame.f_trace_opcodes, frame.f_trace_lines = True, False
+            return trace
+
+        if self.counting:
+            sys.settrace(trace)
+        yield
+        sys.settrace(None)
+        self.bytecodes[step] += count
+
+
+def _batches(segments: Sequence[Segment]) -> Iterator[Sequence[Segment]]:
+    for at in range(0, len(segments), _BATCH):
+        yield segments[at : at + _BATCH]
+
+
+def measured() -> dict[str, dict[str, int]]:
+    """Return the bytecodes of every step in every world."""
+    return {name: Stream(*world).run() for name, world in WORLDS.items()}
+
+
+def stored() -> dict[str, dict[str, dict[str, int]]]:
+    """Return the figures of the repository, by the version of Python."""
+    found: dict[str, dict[str, dict[str, int]]] = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return found
+
+
+def main() -> None:
+    """Renew the figures."""
+    found = measured()
+    known = stored() if FIGURES.exists() else {}
+    FIGURES.write_text(json.dumps(known | {VERSION: found}, indent=1) + "\n", encoding="utf-8")
+    for name, steps in found.items():
+        sys.stdout.write(f"{name}: {steps}\n")
+
+
+if __name__ == "__main__":
+    main()
