@@ -5,27 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import replace
 from pathlib import Path as FilePath
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from plait.aio.kernel import Kernel
-from plait.aio.stack import Stack
 from plait.cli.options import NetworkOptions
+from plait.cli.stack import open_stack
 from plait.cli.udp import UdpPaths
-from plait.drivers.base import Driver
-from plait.drivers.capture import Capture, wall_clock_epoch
-from plait.drivers.packet import PacketDriver
-from plait.drivers.packet_spec import PacketSpec, with_shared_ports
-from plait.drivers.tun import Tun
-from plait.drivers.tun_spec import TunSpec
 from plait.errors import UsageError
-from plait.host.intents import intent_settings
-from plait.host.settings import Settings
 from plait.mptcp.info import ConnectionInfo
-from plait.trace.pcap import PcapWriter
-from plait.uplinks.journal import load
-from plait.uplinks.slots import attach
 
 _PROTOCOL = TypeVar("_PROTOCOL", bound=asyncio.BaseProtocol)
 
@@ -102,7 +90,7 @@ async def open_network(
             network = Kernel(mptcp=options.mptcp != "off", congestion=options.cc)
             _check_kernel_checksum(options)
         else:
-            network = _open_stack(options, kept, command, udp, listening=listening)
+            network = open_stack(options, kept, command, udp, listening=listening)
         try:
             async with udp.told(verbose=verbose):
                 yield network
@@ -110,75 +98,6 @@ async def open_network(
             await network.close(0)
             raise
         await network.close()
-
-
-def settings_of(options: NetworkOptions) -> Settings:
-    """Return the settings of the stack; an option not given keeps its default."""
-    given = {
-        "path_manager": options.pm,
-        "scheduler": options.scheduler,
-        "congestion": options.cc,
-    }
-    chosen: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if options.checksum is not None:
-        chosen["checksum"] = options.checksum == "on"
-    if options.mptcp == "off":
-        chosen["mptcp"] = False
-    else:
-        chosen["mptcp_versions"] = options.mptcp
-    if options.intent is None:
-        return Settings(**chosen)
-    return replace(intent_settings(options.intent), **chosen)
-
-
-def _open_stack(
-    options: NetworkOptions, kept: ExitStack, command: str, udp: UdpPaths, *, listening: bool
-) -> Stack:
-    """Return plait's stack on the networks asked for; `kept` closes its capture file."""
-    specs = [TunSpec.parse(text) for text in options.tun]
-    packets = [PacketSpec.parse(text) for text in options.packet]
-    settings = with_shared_ports(settings_of(options), packets)
-    with ExitStack() as made:
-        drivers: list[Driver] = []
-        for spec in specs:
-            driver: Driver = Tun(spec)
-            made.callback(driver.close)
-            drivers.append(driver)
-        for packet in packets:
-            driver = PacketDriver(packet)
-            made.callback(driver.close)
-            drivers.append(driver)
-        for opened in udp.open():
-            made.callback(opened.close)
-            drivers.append(opened)
-        if not drivers:
-            drivers = _uplinks(command, listening=listening)
-            for uplink in drivers:
-                made.callback(uplink.close)
-        if options.pcap is not None:
-            file = kept.enter_context(FilePath(options.pcap).open("wb"))
-            writer, epoch = PcapWriter(file), wall_clock_epoch()
-            drivers = [Capture(driver, writer, epoch) for driver in drivers]
-        stack = Stack(drivers, settings)
-        made.pop_all()
-    return stack
-
-
-def _uplinks(command: str, *, listening: bool) -> list[Driver]:
-    """Return the devices of `plait up`.  Raises UsageError if there are none that are free."""
-    journal = load()
-    if journal is None:
-        raise UsageError(
-            f"plait's own stack needs a network: run `plait up` as root, give {command} "
-            "--udp LOCAL or --tun NAME,local=A,peer=B/LEN, or use the kernel's Multipath TCP with "
-            "--via kernel"
-        )
-    if listening:
-        raise UsageError(
-            f"nobody can call through the uplinks of `plait up`, which masquerade: give {command} "
-            "--packet IF,shared,ports=LO-HI, or listen with --via kernel"
-        )
-    return attach(journal)
 
 
 def _check_kernel_checksum(options: NetworkOptions) -> None:

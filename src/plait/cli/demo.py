@@ -20,6 +20,7 @@ from plait.cli.demo_world import PORT, DemoPath, World, kernel_world, memory_wor
 from plait.cli.options import PolicyOptions, policy_options
 from plait.cli.report import Watcher, describe_connection, show_amount
 from plait.cli.running import Command, run
+from plait.cli.stack import policies_of
 from plait.errors import UsageError
 from plait.host.settings import Settings
 
@@ -61,7 +62,7 @@ def command(in_process: bool, size: int, policies: PolicyOptions, sandboxed: boo
     where that is impossible, to a second plait host.  Takes under 30 seconds, needs no privileges
     where user namespaces are allowed, and leaves nothing behind.
     """
-    settings = policies.settings()
+    settings = policies_of(policies)
     if not in_process and not sandboxed and os.geteuid() != 0:
         sys.stdout.flush()
         given = [f"--{name}={value}" for name, value in asdict(policies).items() if value]

@@ -8,10 +8,12 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
 import click
 
+from plait import ranges
 from plait.cli.running import Terminated
 
 COMMANDS: Final = {
@@ -49,11 +51,12 @@ class LazyGroup(click.Group):
 
 
 def installed_version() -> str:
-    """Return the version of the installed package."""
+    """Return the version of the installed package, and whether its core is compiled."""
+    core = "pure Python" if Path(ranges.__file__).suffix == ".py" else "compiled core"
     try:
-        return version("plait")
+        return f"{version('plait')} ({core})"
     except PackageNotFoundError:
-        return "0 (not installed)"
+        return f"0 (not installed, {core})"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

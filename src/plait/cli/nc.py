@@ -13,6 +13,7 @@ from plait.cli.backend import Server, open_network
 from plait.cli.options import NetworkOptions, network_options
 from plait.cli.report import Watcher, verbose_option, write_json
 from plait.cli.running import Command, run
+from plait.cli.stack import check_listening
 from plait.cli.stdio import Input, Output
 from plait.errors import UsageError
 
@@ -257,7 +258,7 @@ async def _nc(
 ) -> int:
     """Connect, or listen if there is no host, and relay until the end."""
     if host is None:
-        options.check_listening(port)
+        check_listening(options, port)
     async with open_network(
         options, "plait nc", listening=host is None, verbose=verbose
     ) as network:

@@ -1,22 +1,24 @@
-"""The options that every command with a network takes."""
+"""The options that every command with a network takes.
+
+Nothing of the stack is imported for them: `plait run` starts programs all day.
+"""
 
 from __future__ import annotations
 
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from plait.drivers.packet_spec import PacketSpec
-from plait.drivers.udp.spec import PORT
 from plait.errors import UsageError
-from plait.host.intents import INTENTS, intent_settings
-from plait.host.settings import Settings
-from plait.mptcp.settings import MPTCP_VERSIONS
+
+VERSIONS: Final = ("v1", "v0", "both", "off")
+UDP_PORT: Final = 8684
+"""What the layers below have, too, and tests compare."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +41,15 @@ class PolicyOptions:
         }
         return {name: value for name, value in values.items() if value is not None}
 
-    def settings(self) -> Settings:
-        """Return the settings of the stack.  Raises UsageError for unknown names."""
-        values: dict[str, Any] = self.chosen()
-        intent = values.pop("intent", None)
-        base = Settings() if intent is None else intent_settings(intent)
-        return replace(base, **values)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkOptions(PolicyOptions):
-    """Which back end to use, and how it is set up; None leaves a choice to the back end."""
-
-    via: str = "stack"
-    """`stack` or `kernel`."""
+class StackOptions(PolicyOptions):
+    """Which networks the stack is attached to, and how it is set up."""
 
     tun: tuple[str, ...] = ()
     packet: tuple[str, ...] = ()
     udp: tuple[str, ...] = ()
-    udp_port: int = PORT
+    udp_port: int = UDP_PORT
     """UDP port of the side that listens."""
 
     secret_file: str | None = None
@@ -68,14 +60,32 @@ class NetworkOptions(PolicyOptions):
     """`on` or `off`."""
 
     pcap: str | None = None
+
+    def words(self) -> list[str]:
+        """Return the words of a command line that say the same."""
+        said: list[str] = []
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if value != one.default:
+                option = f"--{one.name.replace('_', '-')}"
+                for word in value if isinstance(value, tuple) else (value,):
+                    said += [option, str(word)]
+        return said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions(StackOptions):
+    """Which back end to use, and how it is set up; None leaves a choice to the back end."""
+
+    via: str = "stack"
+    """`stack` or `kernel`."""
+
     json: str | None = None
     """A file name; `-` is standard output."""
 
     def check(self) -> None:
         """Raise UsageError if the options contradict each other or name impossible files."""
-        for path in (self.pcap, self.json):
-            if path is not None and path != "-":
-                _check_writable(Path(path))
+        check_writable(self.pcap, self.json)
         if self.via == "stack":
             return
         for given, option, instead in (
@@ -95,17 +105,6 @@ class NetworkOptions(PolicyOptions):
             if given:
                 raise UsageError(f"{option} goes with --via stack only: {instead}")
 
-    def check_listening(self, port: int) -> None:
-        """Raise UsageError if peers that call this port would reach the kernel."""
-        for text in self.packet:
-            spec = PacketSpec.parse(text)
-            if spec.shared and port not in spec.ports:
-                raise UsageError(
-                    f"port {port} of {spec.interface} is the kernel's: listen on one of "
-                    f"{spec.ports.start}-{spec.ports.stop - 1}, or give --packet "
-                    f"{spec.interface},shared,ports=LO-HI with others"
-                )
-
 
 _POLICIES: Final = (
     click.option(
@@ -118,19 +117,12 @@ _POLICIES: Final = (
     click.option(
         "--intent",
         metavar="NAME",
-        help="Path manager, scheduler and congestion control that go together: "
-        f"{', '.join(INTENTS)}.",
+        help="Path manager, scheduler and congestion control that go together; `plait plugins` "
+        "lists what there is.",
     ),
 )
 
-_OPTIONS: Final = (
-    click.option(
-        "--via",
-        type=click.Choice(["stack", "kernel"]),
-        default="stack",
-        show_default=True,
-        help="plait's own stack, or IPPROTO_MPTCP sockets of this kernel.",
-    ),
+_STACK: Final = (
     click.option(
         "--tun",
         multiple=True,
@@ -157,7 +149,7 @@ _OPTIONS: Final = (
     click.option(
         "--udp-port",
         type=click.IntRange(1, 65535),
-        default=PORT,
+        default=UDP_PORT,
         show_default=True,
         help="UDP port of the side that listens.",
     ),
@@ -170,7 +162,7 @@ _OPTIONS: Final = (
     *_POLICIES,
     click.option(
         "--mptcp",
-        type=click.Choice([*MPTCP_VERSIONS, "off"]),
+        type=click.Choice(VERSIONS),
         default="v1",
         show_default=True,
         help="Versions of Multipath TCP, or plain TCP.  With both, a listener answers either, "
@@ -184,6 +176,17 @@ _OPTIONS: Final = (
         metavar="FILE",
         help="Record the stack's packets.",
     ),
+)
+
+_OPTIONS: Final = (
+    click.option(
+        "--via",
+        type=click.Choice(["stack", "kernel"]),
+        default="stack",
+        show_default=True,
+        help="plait's own stack, or IPPROTO_MPTCP sockets of this kernel.",
+    ),
+    *_STACK,
     click.option(
         "--json",
         metavar="FILE",
@@ -195,6 +198,11 @@ _OPTIONS: Final = (
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options to a command, which gets them as its argument `network`."""
     return _gathered(command, "network", NetworkOptions, _OPTIONS)
+
+
+def stack_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add those of the stack, which the command gets as its argument `stack`."""
+    return _gathered(command, "stack", StackOptions, _STACK)
 
 
 def policy_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -222,8 +230,14 @@ def _gathered(
     return decorated
 
 
+def check_writable(*paths: str | None) -> None:
+    """Raise UsageError if a file cannot be written; make nothing yet.  `-` and None are fine."""
+    for path in paths:
+        if path is not None and path != "-":
+            _check_writable(Path(path))
+
+
 def _check_writable(path: Path) -> None:
-    """Raise UsageError if the file cannot be written; make nothing yet."""
     if path.is_dir():
         raise UsageError(f"{path} is a directory: name a file")
     if not path.exists() and not path.parent.is_dir():

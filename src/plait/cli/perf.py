@@ -19,6 +19,7 @@ from plait.cli.report import (
     write_json,
 )
 from plait.cli.running import Command, run
+from plait.cli.stack import check_listening
 from plait.errors import UsageError
 
 _SECONDS: Final = 10.0
@@ -208,7 +209,7 @@ async def _serve(
     port: int, bind: str | None, options: NetworkOptions, *, one: bool, verbose: bool
 ) -> int:
     """Run a server."""
-    options.check_listening(port)
+    check_listening(options, port)
     reporter = Reporter(options)
     async with open_network(
         options, "plait perf server", listening=True, verbose=verbose

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from importlib import import_module
+from typing import Any, Final
 
 import click
 
+from plait.cli.options import StackOptions, stack_options
 from plait.cli.running import Command
 from plait.errors import UsageError
 from plait.linux.destinations import Choice, parse_choice
@@ -23,14 +25,25 @@ from plait.linux.supervised import NotStarted, become, run_supervised
 class Rung:
     """What programs' sockets can become."""
 
-    steering: Callable[[Choice | None], Steering]
+    steering: Callable[[StackOptions, Choice | None], Steering]
     """Makes who decides about them.  Raises UsageError."""
 
-    missing: Callable[[], str | None]
+    missing: Callable[[StackOptions], str | None]
     """Returns why this machine cannot serve it, or None."""
 
 
-RUNGS: Final = {"kernel": Rung(KernelSteering, missing_in_kernel)}
+def _of_the_stack() -> Any:
+    """Return the module that few runs need."""
+    return import_module("plait.cli.run_stack")
+
+
+RUNGS: Final = {
+    "kernel": Rung(lambda _, choice: KernelSteering(choice), lambda _: missing_in_kernel()),
+    "stack": Rung(
+        lambda options, choice: _of_the_stack().steering(options, choice),
+        lambda options: _of_the_stack().missing(options),
+    ),
+}
 """What `--via` can name, the best first."""
 
 _AUTO: Final = "auto"
@@ -41,6 +54,9 @@ Examples:
   plait run --explain -- python3 -m http.server 8000
   plait run --only 'example.com:443,10.0.0.0/8:*' -- ./program --its-option
   plait run --except '*:22' --json run.jsonl -- make
+  plait run --via stack --tun t1,local=10.9.1.1,peer=10.9.1.2/24 \\
+      --tun t2,local=10.9.2.1,peer=10.9.2.2/24 curl http://10.9.1.2/
+  sudo plait up; plait run --via stack curl https://example.com/
 """
 
 
@@ -50,7 +66,8 @@ _OPTIONS: Final = (
         type=click.Choice([*RUNGS, _AUTO]),
         default=_AUTO,
         show_default=True,
-        help="What sockets become; auto takes what this machine has, plain TCP at the worst.",
+        help="Whose Multipath TCP: this kernel's, or that of plait's own stack. auto takes what "
+        "this machine has, the stack if options of it are given, plain TCP at the worst.",
     ),
     click.option(
         "--only",
@@ -83,6 +100,7 @@ def steering_options(command: Callable[..., int]) -> Callable[..., int]:
     context_settings={"allow_interspersed_args": False},
 )
 @steering_options
+@stack_options
 @click.option("--explain", is_flag=True, help="Say of each connection what it got, and why.")
 @click.option("--json", "json_file", metavar="FILE", help="The same as JSON, one object a line.")
 @click.argument("words", nargs=-1, required=True, metavar="COMMAND...", type=click.UNPROCESSED)
@@ -90,6 +108,7 @@ def command(
     via: str,
     only: tuple[str, ...],
     excepted: tuple[str, ...],
+    stack: StackOptions,
     explain: bool,
     json_file: str | None,
     words: tuple[str, ...],
@@ -104,7 +123,7 @@ def command(
     """
     choice = parse_choice(only, excepted)
     try:
-        steering = _steering(via, choice)
+        steering = _steering(via, stack, choice)
         journal = Journal(os.dup(2) if explain else None, _open(json_file))
         if steering is None:
             become(words)
@@ -118,17 +137,28 @@ def command(
         return error.status
 
 
-def _steering(via: str, choice: Choice | None) -> Steering | None:
+def check_options(via: str, options: StackOptions) -> str:
+    """Return which rung the options mean.  Raises UsageError if they are not for it."""
+    words = options.words()
+    if words and via == "kernel":
+        raise UsageError(f"{words[0]} is for plait's own stack: give --via stack")
+    return "stack" if words and via == _AUTO else via
+
+
+def _steering(via: str, options: StackOptions, choice: Choice | None) -> Steering | None:
     """Return who decides; None if there is nothing but TCP, which is said."""
+    via = check_options(via, options)
     if via != _AUTO:
-        reason = RUNGS[via].missing()
+        reason = RUNGS[via].missing(options)
+        if reason is not None and via == "stack":
+            raise UsageError(reason)
         if reason is not None:
             _say(f"{reason}; until then programs get TCP")
-        return RUNGS[via].steering(choice)
-    reasons = {name: rung.missing() for name, rung in RUNGS.items()}
+        return RUNGS[via].steering(options, choice)
+    reasons = {name: rung.missing(options) for name, rung in RUNGS.items()}
     for name, reason in reasons.items():
         if reason is None:
-            return RUNGS[name].steering(choice)
+            return RUNGS[name].steering(options, choice)
     _say(f"plain TCP it is: {'; '.join(reason for reason in reasons.values() if reason)}")
     return None
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from plait.cli.options import PolicyOptions, policy_options
 from plait.cli.report import show_amount
 from plait.cli.running import Command
+from plait.cli.stack import policies_of
 from plait.errors import UsageError
 from plait.sim import plot
 from plait.sim.recorder import SERIES
@@ -103,7 +104,7 @@ def command(
 
 def _with_policies(scenario: Scenario, policies: PolicyOptions) -> Scenario:
     """Give hosts the policies, unless they have their own.  Raises UsageError for unknown names."""
-    policies.settings()
+    policies_of(policies)
     chosen = policies.chosen()
     hosts = {
         name: host if "intent" in host.settings else replace(host, settings=chosen | host.settings)

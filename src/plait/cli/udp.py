@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from plait.cli.options import NetworkOptions
+from plait.cli.options import StackOptions
 from plait.drivers.udp import Udp, UdpSpec
 from plait.drivers.udp.spec import check_secret, read_by_others, read_secret
 from plait.errors import UsageError
@@ -30,7 +30,7 @@ class UdpPaths:
         listening: Peers call: bind the port that they call.
     """
 
-    def __init__(self, options: NetworkOptions, *, listening: bool) -> None:
+    def __init__(self, options: StackOptions, *, listening: bool) -> None:
         self._port = options.udp_port
         self._drivers: list[Udp] = []
         self._specs: list[UdpSpec] = []

@@ -9,7 +9,8 @@ from typing import Final
 
 import click
 
-from plait.cli.run import steering_options
+from plait.cli.options import StackOptions, stack_options
+from plait.cli.run import check_options, steering_options
 from plait.cli.running import Command
 from plait.linux.destinations import parse_choice
 from plait.linux.systemd import Units
@@ -46,13 +47,19 @@ def command() -> None:
 @command.command("enable", cls=Command)
 @click.argument("name")
 @steering_options
+@stack_options
 @_root_option
 def enable(
-    name: str, via: str, only: tuple[str, ...], excepted: tuple[str, ...], root: Path
+    name: str,
+    via: str,
+    only: tuple[str, ...],
+    excepted: tuple[str, ...],
+    stack: StackOptions,
+    root: Path,
 ) -> int:
     """Write the drop-in for a service."""
     parse_choice(only, excepted)
-    runner = [*_plait(), "run", "--via", via]
+    runner = [*_plait(), "run", "--via", check_options(via, stack), *stack.words()]
     for option, lists in (("--only", only), ("--except", excepted)):
         for one in lists:
             runner += [option, one]

@@ -39,7 +39,8 @@ class StackSteering(Steering):
     choice leaves out stay with the kernel.
 
     Args:
-        make: Makes the stack, in the supervisor's process.
+        make: Makes the stack, in the supervisor's process; what it gives to the argument is
+            closed after it.
         choice: Which destinations the stack is for, None for all.
     """
 
@@ -54,7 +55,7 @@ class StackSteering(Steering):
     )
     killable = False
 
-    def __init__(self, make: Callable[[], Stack], choice: Choice | None = None) -> None:
+    def __init__(self, make: Callable[[ExitStack], Stack], choice: Choice | None = None) -> None:
         self._make = make
         self._choice = choice
         self._kept = ExitStack()
@@ -63,7 +64,7 @@ class StackSteering(Steering):
 
     def start(self, answering: Answering) -> None:
         """Make the stack and run it."""
-        self._stack = self._kept.enter_context(run_stack(self._make()))
+        self._stack = self._kept.enter_context(run_stack(self._make(self._kept)))
         self._loop = loop_of(self._stack)
         self._home = Target(os.getpid()).network_namespace()
         parts = self._stack, self._relays, self._names, answering

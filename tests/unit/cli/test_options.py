@@ -7,10 +7,13 @@ from dataclasses import replace
 import pytest
 
 from plait.cli.main import run
-from plait.cli.options import NetworkOptions, PolicyOptions
+from plait.cli.options import UDP_PORT, VERSIONS, NetworkOptions, PolicyOptions, StackOptions
+from plait.cli.stack import policies_of
+from plait.drivers.udp.spec import PORT
 from plait.errors import UnknownNameError
 from plait.host.intents import intent_settings
 from plait.host.settings import Settings
+from plait.mptcp.settings import MPTCP_VERSIONS
 
 POLICIES = ("--pm", "--scheduler", "--cc", "--intent")
 COMMANDS = (["nc"], ["perf", "server"], ["perf", "client"], ["demo"], ["sim"])
@@ -28,10 +31,10 @@ def test_every_command_that_connects_takes_policies(
 
 @pytest.mark.parametrize("kind", [PolicyOptions, NetworkOptions])
 def test_policies_are_settings(kind: type[PolicyOptions]) -> None:
-    assert kind().settings() == Settings()
+    assert policies_of(kind()) == Settings()
     assert kind().chosen() == {}
     chosen = kind(intent="aggregate", scheduler="ecf")
-    assert chosen.settings() == replace(intent_settings("aggregate"), scheduler="ecf")
+    assert policies_of(chosen) == replace(intent_settings("aggregate"), scheduler="ecf")
     assert chosen.chosen() == {"intent": "aggregate", "scheduler": "ecf"}
 
 
@@ -47,4 +50,17 @@ def test_the_demonstration_refuses_them_before_it_begins(
 @pytest.mark.parametrize("name", ["pm", "scheduler", "cc", "intent"])
 def test_unknown_names_are_refused(name: str) -> None:
     with pytest.raises(UnknownNameError, match="'nonsense'"):
-        PolicyOptions(**{name: "nonsense"}).settings()
+        policies_of(PolicyOptions(**{name: "nonsense"}))
+
+
+def test_what_is_said_twice_is_said_alike() -> None:
+    """Starting must be quick, so that the options import nothing of the stack."""
+    assert (PORT, (*MPTCP_VERSIONS, "off")) == (UDP_PORT, VERSIONS)
+
+
+def test_options_become_words_again() -> None:
+    assert StackOptions().words() == []
+    options = StackOptions(udp=("10.0.0.1", "10.0.0.2@eth1"), udp_port=53, mptcp="off")
+    assert options.words() == [
+        "--udp", "10.0.0.1", "--udp", "10.0.0.2@eth1", "--udp-port", "53", "--mptcp", "off",
+    ]  # fmt: skip

@@ -36,7 +36,7 @@ class World:
     def __init__(self, choice: Choice | None = None) -> None:
         links = [pair([near], [far]) for near, far in zip(NEAR, FAR, strict=True)]
         self.there = Stack([far for _, far in links])
-        self.steering = StackSteering(lambda: Stack([near for near, _ in links]), choice)
+        self.steering = StackSteering(lambda _: Stack([near for near, _ in links]), choice)
         self.program = Program(self.steering)
 
     def server(self) -> Socket:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from plait.cli.backend import settings_of
 from plait.cli.options import NetworkOptions
+from plait.cli.stack import settings_of
 from plait.host.intents import intent_settings
 from plait.host.settings import Settings
 
