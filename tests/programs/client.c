@@ -1,4 +1,4 @@
-/* Connects to 127.0.0.1 and the port given, and prints the answer.
+/* Connects to 127.0.0.1, or the address given, and the port given, and prints the answer.
 
    Compiled with -DRAW it makes its system calls itself, as Go programs do. */
 
@@ -35,6 +35,7 @@ int main(int count, char **words) {
   struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   char answer[64];
   for (int i = 1; i < count; i++) {
+    if (inet_pton(AF_INET, words[i], &to.sin_addr) == 1) continue;
     to.sin_port = htons(atoi(words[i]));
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {

@@ -33,24 +33,18 @@ _HTTP: Final = b"HTTP/1.0 200 OK\r\n\r\n"
 _Result = TypeVar("_Result")
 
 
-class Judge:
-    """Listens in a namespace on two ports and answers MPTCP or TCP, whichever it got."""
+class Commands:
+    """Commands that run in a namespace."""
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
-        self._listeners = namespace.run(lambda: [_listen(port) for port in (PORT, OTHER)])
         self._started: list[subprocess.Popen[str]] = []
-        for listener in self._listeners:
-            threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
     def close(self) -> None:
         for process in self._started:
             if process.poll() is None:
                 process.kill()
             process.communicate()
-        for listener in self._listeners:
-            listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """Start a command in the namespace, its output in pipes."""
@@ -82,6 +76,22 @@ class Judge:
                     if name.startswith("plait-") and (entry / "ns/net").stat().st_ino == inside:
                         found[name] = int(entry.name)
         return found
+
+
+class Judge(Commands):
+    """Listens besides on two ports, and answers MPTCP or TCP, whichever it got."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        super().__init__(namespace)
+        self._listeners = namespace.run(lambda: [_listen(port) for port in (PORT, OTHER)])
+        for listener in self._listeners:
+            threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
+
+    def close(self) -> None:
+        super().close()
+        for listener in self._listeners:
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     def _serve(self, listener: socket.socket) -> None:
         while True:
