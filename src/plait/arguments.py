@@ -5,11 +5,14 @@ Times are annotated as `Nanos` and given in milliseconds, under their name with 
 
 from __future__ import annotations
 
-import ast
 import inspect
+import sys
 from collections.abc import Callable, Mapping
-from importlib.resources import files
+from dataclasses import is_dataclass
+from importlib.machinery import EXTENSION_SUFFIXES, SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Final
 
 from plait.addresses import IpAddress
@@ -17,36 +20,55 @@ from plait.errors import UsageError
 from plait.units import MILLISECOND, Nanos
 
 _TYPES: Final = {"bool": bool, "str": str, "int": int, "Octets": int, "float": float}
+_COMPILED: Final = tuple(EXTENSION_SUFFIXES)
 _WORDS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def known_arguments(kind: Callable[..., object]) -> dict[str, str]:
     """Return the annotations of the arguments of a class, as text."""
-    known = {one.name: one.annotation for one in inspect.signature(kind).parameters.values()}
-    if isinstance(kind, type) and not all(isinstance(text, str) for text in known.values()):
-        written = _written(kind)
-        known = {name: written.get(name, "") for name in known}
-    return {name: str(text).removesuffix(" | None") for name, text in known.items()}
+    return {
+        name: str(one.annotation).removesuffix(" | None")
+        for name, one in signature(kind).parameters.items()
+    }
 
 
-def _written(kind: type) -> dict[str, str]:
-    """Return the annotations in the source of a class: compiled ones keep none."""
-    found: dict[str, str] = {}
+def signature(kind: Callable[..., object]) -> inspect.Signature:
+    """Return the arguments of a class, with annotations and defaults as its source has them."""
+    if not isinstance(kind, type):
+        return inspect.signature(kind)
+    (maker, *_) = (one for one in kind.__mro__ if "__init__" in vars(one))
+    found = inspect.signature(kind if maker is object else as_written(maker))
+    if not is_dataclass(kind):
+        return found
+    fields: dict[str, object] = {}
     for one in reversed(kind.__mro__[:-1]):
-        package, _, module = one.__module__.rpartition(".")
-        text = (files(package) / f"{module}.py").read_text(encoding="utf-8")
-        (body,) = (
-            node.body
-            for node in ast.parse(text).body
-            if isinstance(node, ast.ClassDef) and node.name == one.__name__
-        )
-        for node in body:
-            if isinstance(node, ast.AnnAssign):
-                found[ast.unparse(node.target)] = ast.unparse(node.annotation)
-            elif isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                arguments_ = (*node.args.args, *node.args.kwonlyargs)
-                found |= {a.arg: ast.unparse(a.annotation) for a in arguments_ if a.annotation}
-    return found
+        fields |= as_written(one).__annotations__
+    told = [
+        one.replace(annotation=fields.get(name, one.annotation))
+        for name, one in found.parameters.items()
+    ]
+    return found.replace(parameters=told)
+
+
+def as_written(kind: type) -> type:
+    """Return a class with its docstring, its annotations and its defaults.
+
+    Compiled ones have lost them; they are made once more, of the source that is beside them.
+    """
+    library = getattr(sys.modules[kind.__module__], "__file__", None) or ""
+    return _of_source(kind, Path(library)) if library.endswith(_COMPILED) else kind
+
+
+def _of_source(kind: type, library: Path) -> type:
+    name = kind.__module__
+    source = library.with_name(f"{name.rpartition('.')[2]}.py")
+    loader = SourceFileLoader(name, str(source))
+    spec = spec_from_loader(name, loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    twin: type = getattr(module, kind.__name__)
+    return twin
 
 
 def arguments(values: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, Any]:

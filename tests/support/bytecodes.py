@@ -1,6 +1,6 @@
 """Counts the bytecodes that the hot steps of a stream take: a clock that no machine disturbs.
 
-    PYTHONPATH=tests python -m support.bytecodes     # renews the figures of this Python, and tells them
+make bytecodes      # renews the figures stored, and prints them
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from plait.host import host
+from plait.host.events import Readable
 from plait.host.host import Host
 from plait.host.output import split
 from plait.host.settings import Settings
@@ -24,7 +24,6 @@ from plait.wire.segment import Segment
 
 FIGURES: Final = Path(__file__).parents[1] / "data" / "bytecodes.json"
 VERSION: Final = f"{sys.version_info.major}.{sys.version_info.minor}"
-COMPILED: Final = not host.__file__.endswith(".py")
 
 WORLDS: Final = {
     f"{size}, {paths}": (mtu, number)
@@ -32,6 +31,11 @@ WORLDS: Final = {
     for paths, number in (("one path", 1), ("two paths", 2))
 }
 """What a network carries, and how many paths there are."""
+
+CUBIC: Final = Settings(congestion="cubic")
+
+RISE: Final = 1.1
+"""What is too much, of the figure stored."""
 
 _TOTAL: Final = {65_535: 8_000_000, 1_500: 1_000_000}
 """Octets of the stream, of which the first quarter is not counted."""
@@ -45,8 +49,7 @@ _PORT: Final = 80
 class Stream:
     """A stream between two hosts, in lockstep: one sends, the other receives and acknowledges."""
 
-    def __init__(self, mtu: Octets, paths: int) -> None:
-        settings = Settings(congestion="cubic")
+    def __init__(self, mtu: Octets, paths: int, settings: Settings = CUBIC) -> None:
         self.near, self.far = Host(settings, bytes(32)), Host(settings, bytes(range(32)))
         self.mtu = mtu
         self.now: Nanos = 0
@@ -55,8 +58,8 @@ class Stream:
         self.counting = False
         self.bytecodes: Counter[str] = Counter()
         for path in range(paths):
-            self.near.on_local_address(0, ip_address(f"10.0.{path}.1"), True, mtu)
-        self.far.on_local_address(0, ip_address("10.0.0.2"), True, mtu)
+            self.near.on_local_address(0, ip_address(f"10.0.{path}.1"), present=True, mtu=mtu)
+        self.far.on_local_address(0, ip_address("10.0.0.2"), present=True, mtu=mtu)
         self.far.listen(0, _PORT)
         self.near_id = self.near.connect(0, ip_address("10.0.0.2"), _PORT)
 
@@ -96,10 +99,10 @@ class Stream:
         return found if self.mtu > 1 << 15 else [one for segment in found for one in split(segment)]
 
     def _read(self) -> None:
-        self.far.take_events()
-        for connection_id in self.far.connection_ids:
-            for chunk in self.far.read_chunks(self.now, connection_id, 1 << 20):
-                self.received += len(chunk)
+        for event in self.far.take_events():
+            if isinstance(event, Readable):
+                for chunk in self.far.read_chunks(self.now, event.connection_id, 1 << 20):
+                    self.received += len(chunk)
 
     def _let_time_pass(self) -> None:
         self.near.take_events()
@@ -142,6 +145,15 @@ def stored() -> dict[str, dict[str, dict[str, int]]]:
     """Return the figures of the repository, by the version of Python."""
     found: dict[str, dict[str, dict[str, int]]] = json.loads(FIGURES.read_text(encoding="utf-8"))
     return found
+
+
+def risen(found: dict[str, int], known: dict[str, int]) -> list[str]:
+    """Return the steps that take too many bytecodes, with both figures."""
+    return [
+        f"{step}: {count} bytecodes, {known[step]} before"
+        for step, count in found.items()
+        if count > RISE * known[step]
+    ]
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from plait.arguments import as_written, signature
 from plait.cli.running import Command
 from plait.congestion import controllers
 from plait.host.intents import INTENTS
@@ -96,7 +97,7 @@ def _described(option: str, registry: Registry[Any], name: str) -> Plugin:
         kind = registry.find(name)
     except Exception as error:  # noqa: BLE001 - importing a plug-in may raise anything
         return Plugin(registry.kind, option, name, "", {}, f"cannot be used: {error!r}")
-    text = inspect.getdoc(kind) or ""
+    text = inspect.getdoc(as_written(kind)) or ""
     summary = " ".join(text.partition("\n\n")[0].split())
     return Plugin(registry.kind, option, name, summary, _arguments(kind))
 
@@ -104,7 +105,7 @@ def _described(option: str, registry: Registry[Any], name: str) -> Plugin:
 def _arguments(kind: type) -> dict[str, Any]:
     """Return the defaults of the arguments that a user can give; times in milliseconds."""
     found: dict[str, Any] = {}
-    for one in inspect.signature(kind).parameters.values():
+    for one in signature(kind).parameters.values():
         if one.name in _GIVEN or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD):
             continue
         default = None if one.default is one.empty else one.default

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from plait.addresses import IpAddress
-from plait.arguments import arguments, known_arguments, nanos
+from plait.arguments import arguments, known_arguments, nanos, signature
 from plait.drivers.emulation import LinkShape
 from plait.errors import UsageError
 from plait.host.intents import intent_settings
@@ -76,7 +75,7 @@ def make_box(clock: Clock, name: str, spec: MiddleboxSpec) -> Box:
     except UsageError as error:
         raise UsageError(f"kind: {error}") from error
     options = arguments(spec.options, known_arguments(kind))
-    for one in inspect.signature(kind).parameters.values():
+    for one in signature(kind).parameters.values():
         if one.default is one.empty and one.name not in options:
             raise UsageError(f"{one.name}: is missing")
     addresses = [value for value in options.values() if isinstance(value, IpAddress)]

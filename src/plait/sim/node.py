@@ -6,6 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+from mypy_extensions import mypyc_attr
+
 from plait.errors import UsageError
 from plait.sim.packet import Packet, packet_destination, packet_source, serialize, too_big
 from plait.sim.packet import unreachable as no_route
@@ -20,6 +22,7 @@ _REMEMBERED: Final = 65_536
 """Flows whose way a router remembers."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Node:
     """Takes packets from links and sends packets on links.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.errors import UsageError
 from plait.host.events import (
@@ -37,6 +39,7 @@ BATCH: Final = 64
 """Segments asked of the host at a time."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Application:
     """What uses a connection; the station calls it, and it calls `station.host`.
 
@@ -67,6 +70,7 @@ class Application:
         """The connection is gone: cleanly, or for a reason."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
     """Sees every segment that leaves a host or reaches it; the base class looks away."""
 

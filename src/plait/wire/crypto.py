@@ -9,6 +9,8 @@ import hashlib
 import hmac
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from plait.addresses import IpAddress
 from plait.units import MICROSECOND, Nanos
 from plait.wire.seq import MASK32
@@ -80,6 +82,7 @@ def _hash(key: bytes, version: int) -> bytes:
     return hashlib.sha1(key, usedforsecurity=False).digest()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Entropy:
     """Random numbers that follow from a seed: SHA-256 of the seed and a counter.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.build import COMPILED, interpreted
 
 from plait.congestion import AckSample, CongestionController, LossSample, RateSample
 from plait.congestion.bbr import Bbr
@@ -119,14 +120,14 @@ def test_whichever_hook_raises_the_fence_takes_over(hook: str) -> None:
     assert len(faults) == 1
 
 
-NONSENSE: dict[str, tuple[str, object]] = {
+NONSENSE = {
     "no window": ("cwnd", 0),
     "less than a segment": ("cwnd", MSS - 1),
     "negative": ("cwnd", -1),
     "no number": ("cwnd", None),
     "a fraction": ("cwnd", 1.5 * MSS),
     "not finite": ("cwnd", float("nan")),
-    "a truth": ("ssthresh", True),
+    "a truth": pytest.param("ssthresh", True, marks=interpreted),  # compiled, it becomes 1
     "a negative threshold": ("ssthresh", -1),
     "a negative rate": ("pacing_rate", -1),
 }
@@ -142,7 +143,8 @@ def test_nonsense_is_not_taken_over(attribute: str, value: object) -> None:
     one.on_ack(sample())
     assert one.failed
     assert len(faults) == 1
-    assert attribute in faults[0]
+    refused = COMPILED and type(value) is not int  # already when it is assigned
+    assert ("int object expected" if refused else attribute) in faults[0]
     assert (one.cwnd, one.pacing_rate) == (10 * MSS, 0)
 
 

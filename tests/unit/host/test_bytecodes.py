@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 from support import bytecodes
+from support.build import COMPILED
 
 from plait.wire.checksum import BACKEND
 
 pytestmark = [
-    pytest.mark.skipif(bytecodes.COMPILED, reason="the core is compiled: it has no bytecodes"),
+    pytest.mark.skipif(COMPILED, reason="the core is compiled: it has no bytecodes"),
     pytest.mark.skipif(
         bytecodes.VERSION not in bytecodes.stored(),
         reason=f"no figures are stored for Python {bytecodes.VERSION}",

@@ -42,6 +42,7 @@ def test_captures_do_no_harm(file: Path) -> None:
     assert [one for one in (replay(session, seed) for seed in range(10)) if not one.passed] == []
 
 
+@interpreted
 def test_a_session_is_lived_through_again(monkeypatch: pytest.MonkeyPatch) -> None:
     session = record(PLAIN)
     delivered = 0
@@ -58,6 +59,7 @@ def test_a_session_is_lived_through_again(monkeypatch: pytest.MonkeyPatch) -> No
     assert delivered > 100_000
 
 
+@interpreted
 def test_what_raises_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise ValueError("planted")

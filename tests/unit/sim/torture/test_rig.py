@@ -50,6 +50,7 @@ def test_a_path_that_stays_down_is_a_stall() -> None:
     assert STALL <= verdict.at_s * SECOND < 2 * STALL
 
 
+@interpreted
 def test_whatever_raises_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise KeyError("planted")
@@ -60,6 +61,7 @@ def test_whatever_raises_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "KeyError: 'planted' (fail" in verdict.text
 
 
+@interpreted
 def test_shrinking_takes_away_what_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     without_flows_forgotten(monkeypatch)
     faults = (
@@ -73,6 +75,7 @@ def test_shrinking_takes_away_what_is_not_needed(monkeypatch: pytest.MonkeyPatch
     assert verdict.invariant == "residue"
 
 
+@interpreted
 def test_shrinking_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     without_flows_forgotten(monkeypatch)
     faults = tuple(Fault(kind="shape", values={"jitter_ms": 1}) for _ in range(5))

@@ -1,0 +1,15 @@
+"""Whether the core under test is compiled, and what no compiled one can show."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+from plait import ranges
+
+COMPILED: Final = not ranges.__file__.endswith(".py")
+
+interpreted: Final = pytest.mark.skipif(
+    COMPILED, reason="the core is compiled: what is put in its functions' place is not called"
+)
