@@ -90,7 +90,7 @@ def can_run(configuration: Configuration) -> str | None:
 
 def measure(configuration: Configuration, seconds: float) -> Sample:
     """Run one configuration once, in namespaces of its own."""
-    world = _veth_world if configuration.kernel else _tun_world
+    world = veth_world if configuration.kernel else tun_world
     with world(configuration) as (source_space, sink_space):
         source_options, sink_options = _options(configuration)
         sink = _start(sink_space, "sink", configuration.sink, seconds, sink_options)
@@ -139,7 +139,7 @@ def _prepare(namespace: Namespace, configuration: Configuration) -> None:
 
 
 @contextmanager
-def _tun_world(configuration: Configuration) -> Iterator[tuple[Namespace, Namespace]]:
+def tun_world(configuration: Configuration) -> Iterator[tuple[Namespace, Namespace]]:
     """One namespace holds the kernel and, through TUN devices, plait."""
     with Namespace() as namespace:
         _prepare(namespace, configuration)
@@ -147,7 +147,7 @@ def _tun_world(configuration: Configuration) -> Iterator[tuple[Namespace, Namesp
 
 
 @contextmanager
-def _veth_world(configuration: Configuration) -> Iterator[tuple[Namespace, Namespace]]:
+def veth_world(configuration: Configuration) -> Iterator[tuple[Namespace, Namespace]]:
     """Two kernels, so to speak, joined by a virtual cable for each path."""
     with Namespace() as one, Namespace() as other:
         for namespace in (one, other):
