@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NEWEST_VENV := $(VENV)/newest
 NEWEST_STAMP := $(NEWEST_VENV)/.installed
-SOURCES := src tests benchmarks examples experiments tools
+SOURCES := src tests benchmarks examples experiments tools hatch_build.py
 MAX_LINES := 500
 
 # Seeds of `make torture`: others every day.
@@ -31,9 +31,14 @@ REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening 
 	plait.pathing.base plait.drivers.tun plait.drivers.packet plait.drivers.packet_spec \
 	plait.drivers.udp plait.drivers.memory
 
+# What runs once more with a compiled core; what is beside it is the same Python in both builds.
+CORE_TESTS := $(addprefix tests/unit/,congestion host mptcp pathing scheduling sim tcp trace wire \
+	cli/test_main.py cli/test_plugins.py) $(wildcard tests/unit/test_*.py) \
+	tests/scripts tests/torture tests/interop/test_matrix.py
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest check lint bench experiments torture reference compliance \
-	format clean
+.PHONY: help demo test test-newest test-compiled check lint bench experiments torture reference \
+	compliance bytecodes wheel format clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -44,6 +49,12 @@ demo: $(STAMP) ## two paths, one cut in the middle, nothing lost
 test: $(STAMP) ## run the tests, on pyenv's newest Python too
 	$(BIN)/pytest -n 2
 	@$(MAKE) --no-print-directory test-newest
+
+test-compiled: $(STAMP) ## the tests of the core, compiled; minutes if the core has changed
+	@library=$$($(BIN)/python hatch_build.py) && echo "core: $$library" && \
+	PYTHONPATH=$$library PYTEST_ADDOPTS= $(BIN)/pytest -n 2 -q \
+		-o "pythonpath=$$library tests benchmarks ." $(CORE_TESTS) && \
+	$(BIN)/python tools/same_worlds.py $$library
 
 check: lint test ## everything a change must pass
 
@@ -62,6 +73,15 @@ reference: $(STAMP) ## the reference of the API, from its docstrings, in build/r
 compliance: $(STAMP) ## write docs/rfc/compliance.md from the marks of the tests
 	@$(BIN)/pytest tests --collect-only -qq --rfc-marks=build/marks.json >/dev/null
 	@$(BIN)/python tools/compliance.py build/marks.json
+
+bytecodes: $(STAMP) $(if $(NEWEST),$(NEWEST_STAMP)) ## renew the figures that tests/unit/host/test_bytecodes.py holds steps to
+	@for python in $(BIN)/python $(if $(NEWEST),$(NEWEST_VENV)/bin/python); do \
+		PYTHONPATH=tests $$python -m support.bytecodes || exit 1; done
+
+wheel: $(STAMP) ## a wheel of pure Python and one with a compiled core, in dist
+	@$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	@PLAIT_COMPILE=1 $(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	@ls dist/plait-*.whl
 
 format: $(STAMP) ## format the sources
 	$(BIN)/ruff format $(SOURCES)

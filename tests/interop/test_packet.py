@@ -22,6 +22,7 @@ from interop.shell import PLAIT
 from plait.addresses import Path
 from plait.aio.stack import Stack
 from plait.aio.streams import open_connection, start_server
+from plait.drivers import packet
 from plait.drivers.packet import PacketDriver
 from plait.drivers.packet_spec import PacketSpec
 from plait.errors import UsageError
@@ -267,6 +268,37 @@ def test_a_connection_outlives_an_interface_that_was_down(cable: Cable) -> None:
             assert await served
 
     cable.run(f"e0,local={OWN[0]}", scenario)
+
+
+def test_a_connection_outlives_a_lowered_mtu(cable: Cable) -> None:
+    async def scenario(stack: Stack) -> None:
+        with cable.listen() as listener:
+            served = asyncio.create_task(asyncio.to_thread(accept_and_echo, listener))
+            reader, writer = await open_connection(THERE[0], PORT, backend=stack)
+            writer.write(b"before")
+            await asyncio.sleep(0.1)
+            cable.sh(cable.here, "ip link set e0 mtu 1000")
+            cable.sh(cable.there, "ip link set e1 mtu 1000")
+            writer.write(bytes(1400))  # which fitted
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                assert await reader.read() == sha256(b"before" + bytes(1400)).digest()
+            writer.close()
+            assert await served
+
+    cable.run(f"e0,local={OWN[0]}", scenario)
+
+
+def test_an_interface_that_goes_while_it_is_opened_is_one_clear_line(
+    cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> None:
+        raise OSError(errno.ENETDOWN, "network is down")
+
+    monkeypatch.setattr(packet, "claim", down)
+    spec = PacketSpec.parse(f"e0,local={OWN[0]}")
+    with pytest.raises(UsageError, match=r"e0: the interface cannot be used .network is down"):
+        cable.here.run(lambda: PacketDriver(spec))
 
 
 @pytest.mark.parametrize("down_before", [True, False])

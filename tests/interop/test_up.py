@@ -190,6 +190,7 @@ def test_slots_run_out_in_one_clear_line(world: Machines) -> None:
         third = world.plait("nc", SERVER, "5001", check=False)
         assert (third.returncode, third.stderr.count("\n")) == (2, 1)
         assert "--slots" in third.stderr
+        assert "loses its network" in world.plait("down").stderr
         for connection in accepted:
             connection.close()
 
@@ -380,3 +381,27 @@ def test_forwarding_opens_nothing_else(world: Machines) -> None:
         assert not world.gateways[0].run(passes)
         world.sh(world.client, "nft delete table inet plait")
         assert world.gateways[0].run(passes)
+
+
+def test_nobody_outside_reaches_a_stack(world: Machines) -> None:
+    """A neighbor of an uplink may know the private address, and send packets there."""
+    world.up()
+    world.sh(world.gateways[0], "ip route add 10.201.0.0/24 via 10.1.0.2")
+
+    def knock() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as knocking:
+            knocking.sendto(b"", ("10.201.0.2", 9))
+
+    def arrived() -> int:
+        """Return how many packets went to the device, which nobody reads."""
+        (told,) = json.loads(world.sh(world.client, "ip -j -s link show plait0"))
+        return int(told["stats64"]["tx"]["packets"] + told["stats64"]["tx"]["dropped"])
+
+    before = arrived()
+    world.gateways[0].run(knock)
+    time.sleep(0.1)
+    assert arrived() == before
+    world.sh(world.client, "nft delete table inet plait")
+    world.gateways[0].run(knock)
+    time.sleep(0.1)
+    assert arrived() == before + 1

@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 import pytest
-from programs.judge import USER, USERS_PYTHON, Judge
+from interop.uplinks import Machines, machines
+from programs.judge import USER, USERS_PYTHON, Commands, Judge
 
 import plait
 from plait.linux.mptcp_sockets import kernel_has_mptcp
@@ -50,6 +51,34 @@ def judge() -> Iterator[Judge]:
             yield running
         finally:
             running.close()
+
+
+@pytest.fixture
+def world() -> Iterator[Machines]:
+    """A machine with two uplinks whose kernel has no Multipath TCP."""
+    with machines() as made:
+        made.client.set_sysctl("net.mptcp.enabled", 0)
+        yield made
+
+
+@pytest.fixture
+def server(world: Machines) -> Iterator[Judge]:
+    """What the machine reaches over both."""
+    judge = Judge(world.server)
+    try:
+        yield judge
+    finally:
+        judge.close()
+
+
+@pytest.fixture
+def client(world: Machines) -> Iterator[Commands]:
+    """Commands on the machine."""
+    commands = Commands(world.client)
+    try:
+        yield commands
+    finally:
+        commands.close()
 
 
 @pytest.fixture(scope="session")

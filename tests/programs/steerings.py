@@ -1,4 +1,4 @@
-"""Runs a command under one of the steerings below: python steerings.py NAME COMMAND..."""
+"""Runs a command under one of the steerings below: python steerings.py [--below] NAME COMMAND..."""
 
 from __future__ import annotations
 
@@ -105,11 +105,26 @@ class Impossible(Steering):
         raise UsageError("there is nothing to steer by")
 
 
+class Kin(Steering):
+    """Tells whether a program that connects descends from its supervisor."""
+
+    calls = ("connect",)
+
+    def on_connect(self, call: Call) -> Answer:
+        to = call.destination()
+        pid = call.target.process()
+        while pid not in {0, os.getpid()}:
+            status = Path(f"/proc/{pid}/status").read_text()
+            pid = int(status.partition("PPid:")[2].split()[0])
+        return Proceed(got="TCP", why="kin" if pid else "a stranger", to=to)
+
+
 if __name__ == "__main__":
-    steering = {kind.__name__.lower(): kind for kind in (Never, Slow, Failing, Relay, Impossible)}[
-        sys.argv[1]
-    ]
+    below, words = sys.argv[1] == "--below", sys.argv[1:]
+    name, *command = words[below:]
+    kinds = (Never, Slow, Failing, Relay, Impossible, Kin)
+    steering = {kind.__name__.lower(): kind for kind in kinds}[name]
     try:
-        run_supervised(sys.argv[2:], steering(), Journal(explain=os.dup(2)))
+        run_supervised(command, steering(), Journal(explain=os.dup(2)), below=below)
     except UsageError as error:
         sys.exit(str(error))

@@ -8,16 +8,17 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 
 import pytest
-from interop.uplinks import SERVER, Machines, machines
+from interop.uplinks import SERVER, Machines
 from programs.judge import PORT, RUN, USER, Commands, Judge, until
 
 from plait.linux.families import IPPROTO_MPTCP
+from plait.linux.rendezvous import join
 
 pytestmark = [
     pytest.mark.privileged,
@@ -56,33 +57,6 @@ PROGRAMS = {
     "setuid": SETPRIV + " {built}/setuid " + WHERE,
     "cleaned environment": "env -i {built}/dynamic " + WHERE,
 }
-
-
-@pytest.fixture
-def world() -> Iterator[Machines]:
-    """A machine with two uplinks whose kernel has no Multipath TCP."""
-    with machines() as made:
-        made.client.set_sysctl("net.mptcp.enabled", 0)
-        yield made
-
-
-@pytest.fixture
-def server(world: Machines) -> Iterator[Judge]:
-    judge = Judge(world.server)
-    try:
-        yield judge
-    finally:
-        judge.close()
-
-
-@pytest.fixture
-def client(world: Machines) -> Iterator[Commands]:
-    """Commands on the machine."""
-    commands = Commands(world.client)
-    try:
-        yield commands
-    finally:
-        commands.close()
 
 
 def test_every_program_becomes_multipath(
@@ -174,6 +148,19 @@ def test_a_killed_supervisor_leaves_new_connections_to_the_kernel(
     os.kill(supervisor, signal.SIGKILL)
     out, _ = running.communicate("go\n", timeout=20)
     assert out.split()[0] == "TCP"
+
+
+def test_a_loopback_that_does_not_answer_is_not_waited_for(
+    world: Machines, client: Commands
+) -> None:
+    for words in ("table t", "chain t c { type filter hook input priority 0 ; }"):
+        world.sh(world.client, f"nft add {words}")
+    world.sh(world.client, "nft add rule t c iif lo drop")
+    with client.namespace.run(socket.socket) as sock:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            client.namespace.run(lambda: join(sock))
+        assert time.monotonic() - began < 3
 
 
 TUN = ["--tun", "t9,local=10.9.1.1,peer=10.9.1.2/24"]

@@ -66,10 +66,15 @@ class Stream:
     def run(self) -> dict[str, int]:
         """Return the bytecodes of each step for a segment with data."""
         total = _TOTAL[self.mtu]
-        while self.received < total:
-            self.counting = self.received > total // 4
-            self._round()
+        self.carry(total // 4)
+        self.counting = True
+        self.carry(total)
         return {step: count // self.segments for step, count in sorted(self.bytecodes.items())}
+
+    def carry(self, until: Octets) -> None:
+        """Go on until so many octets have arrived."""
+        while self.received < until:
+            self._round()
 
     def _round(self) -> None:
         payload = bytes(1 << 18)

@@ -130,6 +130,11 @@ class Stack:
         return self._host.settings
 
     @property
+    def drivers(self) -> tuple[Driver, ...]:
+        """The networks that it was given, in their order, those that failed included."""
+        return self._drivers
+
+    @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
         """The loop that the stack runs on; None before its first use."""
         return self._loop

@@ -9,6 +9,8 @@ import click
 
 from plait.cli.running import Command
 from plait.uplinks.changing import go_down
+from plait.uplinks.journal import load
+from plait.uplinks.slots import used
 from plait.uplinks.steps import Command as Words
 from plait.uplinks.steps import show
 
@@ -33,6 +35,9 @@ def command(as_json: bool) -> int:
         if not as_json:
             click.echo(show(words))
 
+    journal = load()
+    if journal is not None and any(map(used, journal.slots)):
+        click.echo("a program uses plait's devices and loses its network: end it", err=True)
     was_up = go_down(tell)
     if as_json:
         click.echo(json.dumps({"was_up": was_up, "commands": [list(words) for words in commands]}))

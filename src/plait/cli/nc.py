@@ -11,7 +11,7 @@ import click
 
 from plait.cli.backend import Server, open_network
 from plait.cli.options import NetworkOptions, network_options
-from plait.cli.report import Watcher, verbose_option, write_json
+from plait.cli.report import Watcher, verbose_option
 from plait.cli.running import Command, run
 from plait.cli.stack import check_listening
 from plait.cli.stdio import Input, Output
@@ -276,8 +276,7 @@ async def _nc(
             await relay.output.drain()
         finally:
             if options.json is not None:
-                info, counters = watcher.update(), network.counters.snapshot()
-                write_json(options.json, info, counters, watcher.events)
+                watcher.write(options.json)
     return 0
 
 

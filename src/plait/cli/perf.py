@@ -16,7 +16,6 @@ from plait.cli.report import (
     show_amount,
     show_rate,
     verbose_option,
-    write_json,
 )
 from plait.cli.running import Command, run
 from plait.cli.stack import check_listening
@@ -150,8 +149,7 @@ async def _measure(
             reporter.summary(protocol.confirmed or 0, loop.time() - began, watcher)
         finally:
             if options.json is not None:
-                info, counters = watcher.update(), network.counters.snapshot()
-                write_json(options.json, info, counters, watcher.events)
+                watcher.write(options.json)
     return 0
 
 
@@ -221,8 +219,7 @@ async def _serve(
             await serving.finished.wait()
         finally:
             if options.json is not None:
-                info, counters = serving.watcher.update(), network.counters.snapshot()
-                write_json(options.json, info, counters, serving.watcher.events)
+                serving.watcher.write(options.json)
     return 0
 
 

@@ -14,9 +14,11 @@ import click
 
 from plait.addresses import Path, show_endpoint
 from plait.aio.happenings import Happenings
+from plait.aio.stack import Stack
 from plait.aio.stack_connection import StackConnection
 from plait.cli.backend import Network
 from plait.cli.chronicle import Chronicle
+from plait.drivers.base import Driver
 from plait.errors import UsageError
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 from plait.units import MILLISECOND, Octets
@@ -76,6 +78,13 @@ class Watcher:
             return None
         return dataclasses.replace(self._last, subflows=tuple(self._subflows.values()))
 
+    def write(self, path: str) -> None:
+        """Write all that is known as one JSON object to a file, to standard output for `-`."""
+        network = self._network
+        drivers = network.drivers if isinstance(network, Stack) else ()
+        counters = network.counters.snapshot()
+        write_json(path, connection_object(self.update(), counters, self.events, drivers))
+
     def settle(self, sent: Octets) -> None:
         """Note that the connection ended cleanly after `sent` octets of ours.
 
@@ -114,9 +123,19 @@ class Watcher:
 
 
 def connection_object(
-    info: ConnectionInfo | None, counters: dict[str, int], events: Sequence[dict[str, Any]] = ()
+    info: ConnectionInfo | None,
+    counters: dict[str, int],
+    events: Sequence[dict[str, Any]] = (),
+    drivers: Sequence[Driver] = (),
 ) -> dict[str, Any]:
-    """Return the JSON object of a connection; `info` is None if there was none."""
+    """Return the JSON object of a connection.
+
+    Args:
+        info: None if there was none.
+        counters: Of the back end.
+        events: What happened to the connection; the kernel tells nothing.
+        drivers: The networks of the stack.
+    """
     if info is None:
         info = ConnectionInfo(
             is_mptcp=False,
@@ -133,17 +152,16 @@ def connection_object(
         "subflows": [_subflow_object(subflow) for subflow in info.subflows],
         "events": list(events),
         "counters": counters,
+        "drivers": [
+            {"addresses": list(map(str, one.addresses)), **dataclasses.asdict(one.counters)}
+            for one in drivers
+        ],
     }
 
 
-def write_json(
-    path: str,
-    info: ConnectionInfo | None,
-    counters: dict[str, int],
-    events: Sequence[dict[str, Any]] = (),
-) -> None:
-    """Write the object of a connection to a file, or to standard output if `path` is `-`."""
-    text = json.dumps(connection_object(info, counters, events), indent=2)
+def write_json(path: str, told: dict[str, Any]) -> None:
+    """Write an object to a file, or to standard output if `path` is `-`."""
+    text = json.dumps(told, indent=2)
     if path == "-":
         click.echo(text)
     else:

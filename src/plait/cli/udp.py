@@ -21,6 +21,9 @@ SECRET_VARIABLE: Final = "PLAIT_SECRET"  # noqa: S105  it names one
 _LOOK_SECONDS: Final = 0.25
 """How often sessions are looked at."""
 
+HINT_SECONDS: Final = 3.0
+"""How long nobody answers before that is said: a connection is attempted for two minutes."""
+
 
 class UdpPaths:
     """The UDP sockets of one command.
@@ -51,16 +54,12 @@ class UdpPaths:
     @asynccontextmanager
     async def told(self, *, verbose: bool) -> AsyncIterator[None]:
         """Say on standard error what becomes of sessions, and why nobody could be reached."""
-        telling = asyncio.create_task(self._tell()) if verbose and self._specs else None
+        telling = asyncio.create_task(self._tell(verbose=verbose)) if self._specs else None
         try:
             yield
         except TimeoutError as error:
             if any(driver.counters.unanswered or driver.silent_peers() for driver in self._drivers):
-                raise TimeoutError(
-                    error.errno,
-                    f"nobody answered on UDP port {self._port}: is the secret the same there, and "
-                    "does it listen?",
-                ) from error
+                raise TimeoutError(error.errno, self._hint("answered")) from error
             raise
         finally:
             if telling is not None:
@@ -68,17 +67,34 @@ class UdpPaths:
                 with suppress(asyncio.CancelledError):
                     await telling
 
-    async def _tell(self) -> None:
-        """Print what happens to sessions until canceled, and what happened last."""
+    async def _tell(self, *, verbose: bool) -> None:
+        """Print what happens to sessions, if that is wanted, and once that nobody answers."""
+        silent = 0.0
         try:
             while True:
-                self._print()
+                self._print(verbose=verbose)
                 await asyncio.sleep(_LOOK_SECONDS)
+                if silent < HINT_SECONDS and self._unheard():
+                    silent += _LOOK_SECONDS
+                    if silent >= HINT_SECONDS:
+                        click.echo(self._hint("answers", " yet"), err=True)
         finally:
-            self._print()
+            self._print(verbose=verbose)
 
-    def _print(self) -> None:
-        for driver in self._drivers:
+    def _unheard(self) -> bool:
+        """Return whether peers are called and none has ever answered."""
+        if any(driver.counters.opened for driver in self._drivers):
+            return False
+        return any(driver.silent_peers() for driver in self._drivers)
+
+    def _hint(self, verb: str, when: str = "") -> str:
+        return (
+            f"nobody {verb} on UDP port {self._port}{when}: is the secret the same there, and "
+            "does it listen?"
+        )
+
+    def _print(self, *, verbose: bool) -> None:
+        for driver in self._drivers if verbose else ():
             for notice in driver.take_notices():
                 click.echo(str(notice), err=True)
 

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from plait.uplinks.discovery import Uplink
 from plait.uplinks.journal import Attachment, Journal, load
 from plait.uplinks.steps import Command as Words
 from plait.uplinks.steps import show
+
+_MAX_UID: Final = 0xFFFF_FFFE
+_UID_DIGITS: Final = 10
 
 _EXAMPLES: Final = """\b
 Examples:
@@ -136,9 +140,10 @@ def _use(slot: list[Attachment]) -> str:
 def _owner(name: str | None) -> int | None:
     """Return the number of the user who may use the devices.  Raises UsageError."""
     text = name or os.environ.get("SUDO_UID")
-    if text is None or text.isdecimal():
-        return None if text is None else int(text)
-    try:
+    if text is None:
+        return None
+    with suppress(KeyError):
         return pwd.getpwnam(text).pw_uid
-    except KeyError:
-        raise UsageError(f"--owner {text}: there is no such user") from None
+    if text.isdecimal() and len(text) <= _UID_DIGITS and int(text) <= _MAX_UID:
+        return int(text)
+    raise UsageError(f"--owner {text}: there is no such user")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Final
 
 from plait.drivers.virtio import HEADER_OCTETS, decode, encode
@@ -48,3 +49,13 @@ def whole(segment: Segment, link: bytes = b"") -> list[Buffer]:
     if len(payload) < _MAX_PIECES:
         return [head, *payload]
     return [head, b"".join(payload)]
+
+
+def cut(segment: Segment, mtu: Octets) -> Segment:
+    """Return a segment as a super-segment whose pieces fit an MTU, or itself if it does."""
+    room = mtu - len(headers(segment))
+    if (segment.segment_size or segment.length) <= room:
+        return segment
+    smaller = copy(segment)
+    smaller.segment_size = room
+    return smaller

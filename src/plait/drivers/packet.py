@@ -12,22 +12,30 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
 from plait.addresses import V4_FLOW
-from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
+from plait.drivers.base import (
+    Capabilities,
+    Driver,
+    DriverCounters,
+    Interface,
+    network_namespace,
+)
 from plait.drivers.claiming import claim
 from plait.drivers.discovery import Discovery
+from plait.drivers.interfaces import LEAST_MTU, interface_mtu, too_big
 from plait.drivers.kernel_view import read_kernel
 from plait.drivers.merging import Merger
-from plait.drivers.offload import READ_OCTETS, parse_whole, whole
+from plait.drivers.offload import READ_OCTETS, cut, parse_whole, whole
 from plait.drivers.packet_sharing import Guard, check_ports, forwards
 from plait.drivers.packet_socket import is_gone, open_packet_socket
 from plait.drivers.packet_spec import PacketSpec, settle
 from plait.drivers.virtio import GSO_NONE, HEADER_OCTETS
-from plait.errors import DecodeError
-from plait.units import Nanos
+from plait.errors import DecodeError, UsageError
+from plait.units import Nanos, Octets
 from plait.wire.ethernet import HEADER_OCTETS as ETHERNET
 from plait.wire.ethernet import IPV4, IPV6, ethernet_header
 from plait.wire.segment import Buffer, Segment
@@ -51,8 +59,18 @@ _NO_HEADER: Final = bytes(HEADER_OCTETS)
 _DOWN: Final = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV})
 
 
+@dataclass(slots=True)
+class PacketCounters(DriverCounters):
+    """What became of frames."""
+
+    conflicts: int = 0
+    """Claims of other stations to addresses of the stack."""
+
+
 class PacketDriver(Driver):
     """A packet socket on an interface, as `spec` says; raises UsageError when it cannot be."""
+
+    counters: PacketCounters
 
     def __init__(self, spec: PacketSpec) -> None:
         station = settle(spec, read_kernel())
@@ -61,23 +79,21 @@ class PacketDriver(Driver):
         ports = spec.ports if spec.shared else None
         capabilities = Capabilities(mtu=station.mtu, segmentation=True, checksum=True)
         super().__init__(capabilities, station.addresses)
+        self.counters = PacketCounters()
         self.interface = Interface(station.name, network_namespace())
         self._station = station
         self._discovery = Discovery(station, answers=not spec.shared)
         self._links: dict[bytes, bytes] = {}  # Ethernet headers by destination
         self._suspect = False
+        self._room: Octets = 0  # of packets, once the MTU was lowered
         self._merger = Merger()
-        with ExitStack() as made:
-            self._socket = made.enter_context(open_packet_socket(station, ports))
-            self._fd = self._socket.fileno()
-            if spec.shared:
-                guarded = list(station.addresses)
-            else:
-                claim(self._socket, self._discovery)
-                guarded = [one for one in station.addresses if forwards(station.name, one.version)]
-            if guarded:
-                made.callback(Guard(station.name, guarded, ports).close)
-            self._made = made.pop_all()
+        try:
+            self._open(ports)
+        except OSError as error:  # it was there and up a moment ago
+            raise UsageError(
+                f"packet {station.name}: the interface cannot be used ({error.strerror}): see "
+                "`ip link`"
+            ) from None
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
@@ -116,11 +132,11 @@ class PacketDriver(Driver):
             destination = flow[4:8] if len(flow) == V4_FLOW else flow[16:32]
             link = links.get(destination) or self._link_to(now, destination, segment)
             if link:
-                self._write(whole(segment, link))
+                self._send(segment, link)
 
     def next_timeout(self) -> Nanos | None:
-        """Return when neighbors are to be asked again, or the interface is to be looked at."""
-        return 0 if self._suspect else self._discovery.next_timeout()
+        """Return when neighbors are to be asked again; at once if the interface is in doubt."""
+        return 0 if self._suspect or self._errors else self._discovery.next_timeout()
 
     def pending(self) -> bool:
         """Return whether segments wait for the station of their next hop."""
@@ -131,11 +147,30 @@ class PacketDriver(Driver):
         self._fd = -1
         self._made.close()
 
+    def _open(self, ports: range | None) -> None:
+        """Open the socket, and see to it that the addresses are the stack's.
+
+        Args:
+            ports: Of the stack, if it shares the addresses with the kernel.
+        """
+        station = self._station
+        with ExitStack() as made:
+            opened = made.enter_context(open_packet_socket(station, ports))
+            self._fd = opened.fileno()
+            guarded = list(station.addresses)
+            if ports is None:
+                claim(opened, self._discovery)
+                guarded = [one for one in guarded if forwards(station.name, one.version)]
+            if guarded:
+                made.callback(Guard(station.name, guarded, ports).close)
+            self._made = made.pop_all()
+
     def _take(self, now: Nanos, octets: bytes, segments: list[Segment]) -> None:
         """Parse one frame: a segment, an ICMP error, or a neighbor who asks or tells."""
         if octets[_KIND] != _IPV4 and self._discovery.concerns(octets[HEADER_OCTETS:]):
             frame = memoryview(octets)[HEADER_OCTETS:]
             answers, released = self._discovery.take(now, frame)
+            self.counters.conflicts = self._discovery.conflicts
             for answer in answers:
                 self._write([_NO_HEADER + answer])
             if released is not None:
@@ -188,9 +223,25 @@ class PacketDriver(Driver):
         if is_gone(self._station):
             raise OSError(errno.ENODEV, f"the interface {self._station.name} is gone")
 
-    def _write(self, pieces: list[Buffer]) -> None:
+    def _send(self, segment: Segment, link: bytes) -> None:
+        """Write a segment, in pieces if the interface no longer takes it.
+
+        The MTU was lowered then, and the stack is told; super-segments, which the kernel takes all
+        the same and loses, are cut from now on as well.
+        """
+        if self._room:
+            segment = cut(segment, self._room)
+        if self._write(whole(segment, link)) == errno.EMSGSIZE:
+            self._room = interface_mtu(self._station.name) or LEAST_MTU
+            self._errors.append(too_big(segment, self._room))
+            self._write(whole(cut(segment, self._room), link))
+
+    def _write(self, pieces: list[Buffer]) -> int:
+        """Write a frame; return the number of the error if the kernel does not take it."""
         try:
             os.writev(self._fd, pieces)
         except OSError as error:  # a full queue, or the link is down: a network that loses packets
             self.counters.dropped += 1
             self._suspect = self._suspect or error.errno in _DOWN
+            return error.errno or 0
+        return 0

@@ -62,11 +62,13 @@ class PacketSpec:
     def parse(cls, text: str) -> Self:
         """Read the form `FORM`; raises UsageError naming the bad part."""
         interface, *rest = text.split(",")
+        if not interface:
+            raise UsageError(f"bad packet {text!r}: write {FORM}")
         parts: dict[str, str] = {}
         for part in rest:
             key, equals, value = part.partition("=")
             good = part == _SHARED or (key in _KEYS and equals == "=")
-            if not good or key in parts or not interface:
+            if not good or key in parts:
                 raise UsageError(f"bad part {part!r} in packet {text!r}: write {FORM}")
             parts[key] = value
         ports = parts.get("ports")

@@ -11,6 +11,8 @@ listener goes, and the next retransmission of the SYN is refused: after a second
 from __future__ import annotations
 
 import ctypes
+import errno
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -27,8 +29,11 @@ _SO_ATTACH_FILTER: Final = 26
 _DROP_ALL: Final = struct.pack("@HBBI", 0x06, 0, 0, 0)
 """The classic BPF program `ret 0`: struct sock_filter of linux/filter.h."""
 
-_SECONDS: Final = 5.0
-"""What a handshake over loopback may take."""
+_SECONDS: Final = 1
+"""What a handshake over loopback may take; nothing else happens meanwhile."""
+
+_TIMEVAL: Final = struct.Struct("@ll")
+"""struct timeval of <sys/time.h>: the value of SO_SNDTIMEO, which bounds `connect`."""
 
 
 class Rendezvous(Closing):
@@ -84,7 +89,7 @@ def join(sock: socket.socket) -> socket.socket:
     with _bound(_meeting_host(sock), 0) as listener:
         listener.listen(1)
         listener.settimeout(_SECONDS)
-        sock.connect(_as_seen_by(sock, listener.getsockname()[:2]))
+        _connect(sock, _as_seen_by(sock, listener.getsockname()[:2]))
         mine = _name_of(sock)
         while True:
             ours, theirs = listener.accept()
@@ -92,6 +97,19 @@ def join(sock: socket.socket) -> socket.socket:
                 ours.settimeout(0)
                 return ours
             ours.close()  # somebody else on this machine was curious
+
+
+def _connect(sock: socket.socket, to: SocketName) -> None:
+    """Connect a blocking socket, for a while.  Raises OSError."""
+    option = socket.SOL_SOCKET, socket.SO_SNDTIMEO
+    before = sock.getsockopt(*option, _TIMEVAL.size)
+    sock.setsockopt(*option, _TIMEVAL.pack(_SECONDS, 0))
+    try:
+        sock.connect(to)
+    except BlockingIOError:
+        raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)) from None
+    finally:
+        sock.setsockopt(*option, before)
 
 
 def _meeting_host(sock: socket.socket) -> str:

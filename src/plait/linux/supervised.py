@@ -3,7 +3,8 @@
 The calling process becomes the command: its pid, parent, terminal, signals and exit status are what
 they would be without us.  Before that it leaves behind two processes in a session of their own,
 children of nobody: the supervisor, and the guardian that takes over if it is killed.  Both end with
-the last descendant of the command.
+the last descendant of the command.  Where a supervisor has to be an ancestor of the programs that
+it looks into, it is (`plait.linux.ancestor`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
 from plait.errors import PlaitError, UsageError
+from plait.linux.ancestor import Below, descend, only_ancestors_look
 from plait.linux.guardian import guard
 from plait.linux.journal import Journal
 from plait.linux.seccomp import Listener, stop_calls
@@ -57,8 +60,16 @@ class _Command:
     """One that it has open."""
 
 
-def run_supervised(command: Sequence[str], steering: Steering, journal: Journal) -> NoReturn:
+def run_supervised(
+    command: Sequence[str], steering: Steering, journal: Journal, *, below: bool | None = None
+) -> NoReturn:
     """Become the command, supervised.
+
+    Args:
+        command: The program, found as a shell would, and its arguments.
+        steering: Decides about its calls.
+        journal: Told of them.
+        below: Whether the command is to be a descendant of its supervisor; None: if it has to.
 
     Raises:
         NotStarted: There is no such command.
@@ -66,7 +77,9 @@ def run_supervised(command: Sequence[str], steering: Steering, journal: Journal)
         UsageError: The steering or the kernel cannot do it.
     """
     program = stopping(steering.calls)
-    ends = _start_helpers(steering, journal)
+    if below is None:
+        below = _looks(steering) and only_ancestors_look()
+    ends = _start_helpers(steering, journal, below=below)
     listener = stop_calls(program, killable=steering.killable)
     # From here on no call may be made that could stop, until the supervisor serves.
     for end in ends:
@@ -88,20 +101,31 @@ def become(command: Sequence[str]) -> NoReturn:
         raise NotStarted(f"{command[0]}: {os.strerror(error.errno or 0).lower()}", 126) from None
 
 
-def _start_helpers(steering: Steering, journal: Journal) -> list[socket.socket]:
-    """Leave supervisor and guardian behind; return what leads to each once both are ready."""
+def _looks(steering: Steering) -> bool:
+    """Return whether a steering reads the memory of programs."""
+    return set(steering.calls) != {"socket"}
+
+
+def _start_helpers(steering: Steering, journal: Journal, *, below: bool) -> list[socket.socket]:
+    """Start supervisor and guardian; return what leads to each once both are ready.
+
+    Args:
+        below: Return in a descendant of the supervisor, not in this process.
+    """
     slots = Slots()
     to_supervisor, supervisors = socket.socketpair()
     to_guardian, guardians = socket.socketpair()
     killed, alive = os.pipe()
-    pid = os.getpid()
-    command = _Command(Target(pid), os.pidfd_open(pid), to_supervisor.fileno())
 
-    def supervise() -> None:
-        _settle(
-            "plait-supervise", [supervisors.fileno(), alive, command.ended, *journal.descriptors()]
-        )
+    def supervise(pid: int, *more: int) -> None:
+        command = _Command(Target(pid), os.pidfd_open(pid), to_supervisor.fileno())
+        kept = [supervisors.fileno(), alive, command.ended, *journal.descriptors(), *more]
+        _settle("plait-supervise", kept)
         _supervise(supervisors, Supervisor(steering, journal, slots), steering, command)
+
+    def supervise_below(command: Below) -> None:
+        command.watch()
+        supervise(command.pid, *command.descriptors())
 
     def stand_by() -> None:
         _settle("plait-guardian", [guardians.fileno(), killed])
@@ -111,18 +135,28 @@ def _start_helpers(steering: Steering, journal: Journal) -> list[socket.socket]:
         if listener is not None:
             guard(listener, killed, slots)
 
-    def both() -> None:
-        os.setsid()
-        _fork(supervise)
-        _fork(stand_by)
-
-    with suppress(ChildProcessError):  # our parent made us ignore SIGCHLD
-        os.waitpid(_fork(both), 0)
-    for fd in (supervisors.detach(), guardians.detach(), killed, alive, command.ended):
+    if below:
+        _leave_behind(stand_by)
+        descend(supervise_below)
+    else:
+        _leave_behind(partial(supervise, os.getpid()), stand_by)
+    for fd in (supervisors.detach(), guardians.detach(), killed, alive):
         os.close(fd)
     _await_ready(to_supervisor)
     _await_ready(to_guardian)
     return [to_supervisor, to_guardian]
+
+
+def _leave_behind(*works: Callable[[], None]) -> None:
+    """Start processes in a session of their own, children of nobody."""
+
+    def start() -> None:
+        os.setsid()
+        for work in works:
+            _fork(work)
+
+    with suppress(ChildProcessError):  # our parent made us ignore SIGCHLD
+        os.waitpid(_fork(start), 0)
 
 
 def _supervise(
@@ -131,7 +165,7 @@ def _supervise(
     """Be the supervisor, from the first word to the last program."""
     with control:
         try:
-            if set(steering.calls) != {"socket"}:
+            if _looks(steering):
                 check_sight(command.target, command.descriptor)
             steering.start(supervisor)
         except (PlaitError, OSError) as error:
@@ -172,6 +206,7 @@ def _settle(name: str, kept: Sequence[int]) -> None:
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name, encoding="ascii")
     with suppress(OSError):

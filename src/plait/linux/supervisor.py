@@ -25,6 +25,9 @@ SLOTS: Final = 1024
 
 _FAILED: Final = "plait failed: "
 
+_THEIRS: Final = {errno.EBADF, errno.EFAULT, errno.ENOENT, errno.ENOTSOCK}
+"""What a program's own mistake leads to; the kernel tells it when the call happens."""
+
 
 class Slots:
     """Notifications in memory that processes forked from this one share."""
@@ -120,7 +123,8 @@ class Supervisor:
         try:
             answer = handler(call)
         except Exception as error:  # noqa: BLE001  whatever it is, the program must go on
-            answer = Proceed(got="TCP", why=f"{_FAILED}{error!r}")
+            theirs = isinstance(error, OSError) and error.errno in _THEIRS
+            answer = Proceed() if theirs else Proceed(got="TCP", why=f"{_FAILED}{error!r}")
         self.answer(call, answer)
 
     def _send(self, call: Call, answer: Answer) -> None:

@@ -210,7 +210,7 @@ class Incoming:
         if arrival.key is not None:
             service.arrivals.pop(arrival.key, None)
         if arrival.inode is not None:
-            self._names.forget(arrival.inode)
+            self._names.end(arrival.inode)
 
     # ---- accept
 

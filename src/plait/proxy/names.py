@@ -17,7 +17,7 @@ from plait.linux.steering import Call
 from plait.linux.target import Destination
 
 MAX_BOUND: Final = 4096
-"""Bound sockets remembered that have not connected or listened; the oldest are forgotten."""
+"""Sockets remembered that are bound alone, or whose relay is over; the oldest are forgotten."""
 
 _ANY: Final = IPv4Address(0)
 
@@ -28,12 +28,12 @@ class Names:
     def __init__(self) -> None:
         self._ends: dict[int, tuple[Destination, Destination]] = {}
         self._bound: OrderedDict[int, Destination] = OrderedDict()
+        self._ended: OrderedDict[int, Destination] = OrderedDict()
 
     def bind(self, inode: int, local: Destination) -> None:
         """A socket asked for an address of the stack."""
         self._bound[inode] = local
-        while len(self._bound) > MAX_BOUND:
-            self._bound.popitem(last=False)
+        _trim(self._bound)
 
     def bound(self, inode: int) -> Destination | None:
         """Return what `bind` was told."""
@@ -41,22 +41,39 @@ class Names:
 
     def connect(self, inode: int, local: Destination, remote: Destination) -> None:
         """A socket is one end of a relay whose other end has these names."""
+        self._ended.pop(inode, None)
         self._ends[inode] = local, remote
 
+    def end(self, inode: int) -> None:
+        """The relay is over; the socket keeps its local address as long as it is open."""
+        ends = self._ends.get(inode)
+        self.forget(inode)
+        if ends is not None:
+            self._ended[inode] = ends[0]
+            _trim(self._ended)
+
     def forget(self, inode: int) -> None:
-        """The relay is over."""
-        self._ends.pop(inode, None)
-        self._bound.pop(inode, None)
+        """The socket is the kernel's."""
+        for names in (self._ends, self._bound, self._ended):
+            names.pop(inode, None)
 
     def local(self, inode: int) -> Destination | None:
         """Return the real local address of a socket, None if it is the kernel's."""
         ends = self._ends.get(inode)
-        return self._bound.get(inode) if ends is None else ends[0]
+        if ends is not None:
+            return ends[0]
+        return self._bound.get(inode) or self._ended.get(inode)
 
     def remote(self, inode: int) -> Destination | None:
         """Return the real remote address of a socket, None if it is the kernel's."""
         ends = self._ends.get(inode)
         return None if ends is None else ends[1]
+
+
+def _trim(names: OrderedDict[int, Destination]) -> None:
+    """Forget the oldest of too many."""
+    while len(names) > MAX_BOUND:
+        names.popitem(last=False)
 
 
 def inode_of(sock: socket.socket) -> int:

@@ -83,7 +83,7 @@ class Outgoing:
     async def _carry(self, sock: socket.socket, to: Destination, meet: _Meet) -> Answer:
         """Open the real connection, then the program's; return what to answer, or to tell."""
         inode = inode_of(sock)
-        near, far = self._relays.open(partial(self._names.forget, inode))
+        near, far = self._relays.open(partial(self._names.end, inode))
         try:
             transport = await self._open(far, inode, to)
         except (OSError, PlaitError) as error:

@@ -29,6 +29,10 @@ from plait.sockets.loop import loop_of, run_stack, wait
 FLUSH_SECONDS: Final = 60.0
 """How long data that programs wrote before they ended may take to leave."""
 
+_SO_BINDTODEVICE: Final = 25
+_DEVICE_OCTETS: Final = 16
+"""<asm-generic/socket.h>, and IFNAMSIZ of <linux/if.h>."""
+
 _ABROAD: Final = "it is in another network namespace"
 
 
@@ -96,6 +100,8 @@ class StackSteering(Steering):
             return _ABROAD
         if self._choice is not None and not self._choice.covers(to):
             return "by its destination"
+        if device := _device(sock):
+            return f"it is bound to {device}"
         if not any(address.version == to[0].version for address in self._stack.addresses):
             return f"the stack has no IPv{to[0].version} address"
         return None
@@ -124,6 +130,7 @@ class StackSteering(Steering):
             sock.type != socket.SOCK_STREAM
             or sock.proto != socket.IPPROTO_TCP
             or self._incoming.serves(inode_of(sock))
+            or _device(sock)
             or call.target.network_namespace() != self._home
         ):
             sock.close()
@@ -142,8 +149,15 @@ class StackSteering(Steering):
     on_accept4 = on_accept
 
     def on_getpeername(self, call: Call) -> Answer:
-        """Tell the real one."""
-        return self._tell(call, self._names.remote(self._inode(call)))
+        """Tell the real one, unless the kernel has none any more."""
+        name = self._names.remote(self._inode(call))
+        if name is not None:
+            with call.target.copy_socket(call.fd) as sock:
+                try:
+                    sock.getpeername()
+                except OSError:
+                    return Proceed()
+        return self._tell(call, name)
 
     def on_getsockname(self, call: Call) -> Answer:
         """Tell the real one."""
@@ -151,8 +165,8 @@ class StackSteering(Steering):
 
     @staticmethod
     def _tell(call: Call, name: Destination | None) -> Answer:
-        if name is None:
-            return Proceed()
+        if name is None or not all(call.arguments[1:3]):
+            return Proceed()  # the kernel's own, or its EFAULT
         with call.target.copy_socket(call.fd) as sock:
             write_name(call, sockaddr(sock.family, name))
         return Result()
@@ -165,3 +179,9 @@ class StackSteering(Steering):
     def _later(self, work: Coroutine[None, None, None]) -> Answer:
         asyncio.run_coroutine_threadsafe(work, self._loop)
         return LATER
+
+
+def _device(sock: socket.socket) -> str:
+    """Return the interface that a socket is bound to, "" if none."""
+    name = sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, _DEVICE_OCTETS)
+    return name.rstrip(bytes(1)).decode("utf-8", "replace")

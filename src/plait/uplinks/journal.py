@@ -63,13 +63,16 @@ class Journal:
     path: Path = field(default_factory=_path)
 
     def save(self) -> None:
-        """Write the file."""
+        """Write the file.  Raises NotSupportedError if that cannot be done."""
         values = asdict(self)
         del values["path"]
         draft = self.path.with_suffix(".new")
-        draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        draft.chmod(0o644)
-        draft.replace(self.path)
+        try:
+            draft.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+            draft.chmod(0o644)
+            draft.replace(self.path)
+        except OSError as error:
+            raise NotSupportedError(f"cannot write {self.path}: {error.strerror}") from None
 
     def note(self, begun: int) -> None:
         """Note that a step begins."""
@@ -92,35 +95,38 @@ def load() -> Journal | None:
         values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise NotSupportedError(f"cannot read {path}: {error}") from None
-    if values["cookie"] != namespace_cookie():
-        return None
-    steps = [Step(tuple(one["do"]), tuple(map(tuple, one["undo"]))) for one in values["steps"]]
-    slots = [[_attachment(one) for one in slot] for slot in values["slots"]]
-    return Journal(
-        cookie=values["cookie"],
-        steps=steps,
-        slots=slots,
-        begun=values["begun"],
-        complete=values["complete"],
-        path=path,
-    )
+    except OSError as error:
+        raise NotSupportedError(f"cannot read {path}: {error.strerror}") from None
+    except ValueError:
+        raise _damaged(path) from None
+    try:
+        return None if values["cookie"] != namespace_cookie() else _journal(values, path)
+    except (KeyError, TypeError):
+        raise _damaged(path) from None
 
 
 @contextmanager
 def locked() -> Iterator[None]:
-    """Keep other programs from going up or down meanwhile.  Raises PrivilegeError."""
+    """Keep other programs from going up or down meanwhile.
+
+    Raises PrivilegeError, or NotSupportedError where root cannot write the journal either.
+    """
     try:
         DIRECTORY.mkdir(mode=0o755, exist_ok=True)
         if not os.access(DIRECTORY, os.W_OK):
             raise PermissionError
-        held = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        held = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if os.geteuid() == 0:
+            raise NotSupportedError(
+                f"cannot write {DIRECTORY}, where changes are noted "
+                f"({error.strerror or 'read-only'}): mount a tmpfs there"
+            ) from None
         raise PrivilegeError(
             f"cannot write {DIRECTORY}: interfaces are changed by root: use sudo"
         ) from None
     try:
+        fcntl.fcntl(held, fcntl.F_SETFD, 0)  # inherited: commands that outlive us are waited for
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
     finally:
@@ -137,6 +143,17 @@ def namespace_cookie() -> int:
     return int.from_bytes(octets, "little")
 
 
+def _journal(values: dict[str, Any], path: Path) -> Journal:
+    return Journal(
+        cookie=values["cookie"],
+        steps=[Step(tuple(one["do"]), tuple(map(tuple, one["undo"]))) for one in values["steps"]],
+        slots=[[_attachment(one) for one in slot] for slot in values["slots"]],
+        begun=values["begun"],
+        complete=values["complete"],
+        path=path,
+    )
+
+
 def _attachment(values: dict[str, Any]) -> Attachment:
     return Attachment(
         name=values["name"],
@@ -144,4 +161,10 @@ def _attachment(values: dict[str, Any]) -> Attachment:
         local=tuple(values["local"]),
         peer=tuple(values["peer"]),
         mtu=values["mtu"],
+    )
+
+
+def _damaged(path: Path) -> NotSupportedError:
+    return NotSupportedError(
+        f"{path} is damaged: take back what `plait up` printed, and remove the file"
     )

@@ -56,6 +56,14 @@ def in_use(slot: list[Attachment]) -> bool:
     return False
 
 
+def used(slot: list[Attachment]) -> bool:
+    """Return whether a program has a slot's devices; one without them is free."""
+    try:
+        return in_use(slot)
+    except NotSupportedError:
+        return False
+
+
 def _open(one: Attachment, opened: ExitStack) -> Driver:
     """Open one device, which `opened` closes; monitors watch its uplink, which may go."""
     try:

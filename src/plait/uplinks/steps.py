@@ -6,6 +6,7 @@ shown are therefore the same.  Sysctls are written without the program, which ma
 
 from __future__ import annotations
 
+import errno
 import shlex
 import shutil
 import subprocess
@@ -22,6 +23,8 @@ Command: TypeAlias = tuple[str, ...]
 _SYSCTL: Final = "sysctl"
 _SYSCTLS: Final = Path("/proc/sys")
 _ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+_CONTAINER: Final = "run it outside of the container, or make /proc/sys writable there"
 
 _ABSENT: Final = (
     "Cannot find device",
@@ -136,10 +139,17 @@ def _complaint(command: Command) -> str:
         try:
             (_SYSCTLS / name).write_text(value, encoding="ascii")
         except OSError as error:
-            return error.strerror or str(error)
+            why = error.strerror or str(error)
+            return f"{why}: {_CONTAINER}" if error.errno == errno.EROFS else why
         return ""
     ran = subprocess.run(  # noqa: S603 - the words are ours
-        command, env=_ENVIRONMENT, capture_output=True, text=True, check=False
+        command,
+        env=_ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+        close_fds=False,  # if we are killed, it keeps the lock until it has ended
+        process_group=0,  # Ctrl-C is for us alone: we may be taking changes back
     )
     if ran.returncode == 0:
         return ""

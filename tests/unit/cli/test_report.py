@@ -10,6 +10,7 @@ import pytest
 
 from plait.addresses import Path
 from plait.cli.report import Watcher, connection_object, show_amount, show_rate, write_json
+from plait.drivers.memory import pair
 from plait.errors import UsageError
 from plait.linux.tcp_info import parse_tcp_info
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
@@ -54,7 +55,7 @@ class Scripted:
 def test_the_object_has_the_promised_members() -> None:
     one = subflow("10.9.1.1", 5)
     told = connection_object(connection(one), {"MPJoinAckRx": 1}, [{"event": "closed"}])
-    assert told.keys() - {"counters", "events"} == {
+    assert told.keys() - {"counters", "events", "drivers"} == {
         field.name for field in dataclasses.fields(connection())
     }
     assert {name: value for name, value in told.items() if value} == {
@@ -83,6 +84,13 @@ def test_the_object_has_the_promised_members() -> None:
     }
 
 
+def test_the_counters_of_drivers_are_told_beside_those_of_the_stack() -> None:
+    driver, _ = pair([ip_address("10.0.0.1")], [ip_address("10.0.0.2")])
+    driver.counters.dropped = 3
+    told = connection_object(None, {}, drivers=[driver])
+    assert told["drivers"] == [{"addresses": ["10.0.0.1"], "malformed": 0, "dropped": 3}]
+
+
 def test_without_a_connection_the_object_has_the_same_members() -> None:
     empty = connection_object(None, {})
     assert empty.keys() == connection_object(connection(), {}).keys()
@@ -94,7 +102,7 @@ def test_the_report_is_one_object(
     to_file: bool, tmp_path: FilePath, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "report.json"
-    write_json(str(path) if to_file else "-", connection(), {})
+    write_json(str(path) if to_file else "-", connection_object(connection(), {}))
     written = path.read_text(encoding="utf-8") if to_file else capsys.readouterr().out
     assert json.loads(written)["version"] == 1
 

@@ -8,15 +8,18 @@ import os
 import socket
 import subprocess
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from plait.aio.stack import Stack
-from plait.aio.streams import open_connection
+from plait.aio.streams import open_connection, start_server
+from plait.cli import udp
 from plait.cli.main import run
 from plait.cli.options import NetworkOptions
 from plait.cli.udp import UdpPaths
+from plait.drivers.udp import Udp, UdpSpec
 from plait.host.settings import Settings
 
 PLAIT = [sys.executable, "-m", "plait.cli"]
@@ -58,7 +61,12 @@ def test_two_paths_to_a_listener(secret: str, port: str, tmp_path: Path) -> None
         assert "3.00 MB" in out
         _, told = server.communicate(timeout=20)
     assert told.count(": opened\n") == 2
-    assert len(json.loads(report.read_text())["subflows"]) == 2
+    written = json.loads(report.read_text())
+    assert len(written["subflows"]) == 2
+    assert [(one["addresses"], one["opened"], one["strange"]) for one in written["drivers"]] == [
+        (["127.0.0.2"], 1, 0),
+        (["127.0.0.3"], 1, 0),
+    ]
 
 
 def test_another_secret_is_hinted_at(secret: str, port: str) -> None:
@@ -76,11 +84,61 @@ def test_another_secret_is_hinted_at(secret: str, port: str) -> None:
             asyncio.run(main())
 
 
+def test_silence_is_hinted_at_early_and_once(
+    secret: str, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(udp, "HINT_SECONDS", 0.5)
+    options = NetworkOptions(udp=("127.0.0.2",), udp_port=int(port), secret_file=secret)
+
+    async def main() -> None:
+        paths = UdpPaths(options, listening=False)
+        async with Stack(paths.open()) as stack, paths.told(verbose=False):
+            async with asyncio.timeout(1.5):
+                await open_connection("127.0.0.1", 5001, backend=stack)
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", int(port)))
+        with pytest.raises(TimeoutError):
+            asyncio.run(main())
+    assert capsys.readouterr().err == (
+        f"nobody answers on UDP port {port} yet: is the secret the same there, and does it "
+        "listen?\n"
+    )
+
+
+def test_who_was_answered_once_has_the_right_secret(
+    secret: str, port: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(udp, "HINT_SECONDS", 0.25)
+    options = NetworkOptions(udp=("127.0.0.2",), udp_port=int(port), secret_file=secret)
+
+    async def main() -> None:
+        there = UdpSpec(local=ip_address("127.0.0.1"), secret=WORDS.encode(), port=int(port))
+        paths = UdpPaths(options, listening=False)
+        async with Stack([Udp(there)]) as far, Stack(paths.open()) as near:
+            await start_server(lambda *_: None, None, 5001, backend=far)
+            async with paths.told(verbose=False):
+                _, writer = await open_connection("127.0.0.1", 5001, backend=near)
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(1):
+                        await open_connection("127.0.0.3", 5001, backend=near)
+                writer.close()
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.3", int(port)))
+        asyncio.run(main())
+    assert capsys.readouterr().err == ""
+
+
 MISTAKES = {
     "no secret": (["--udp", "127.0.0.2"], "PLAIT_SECRET"),
     "no file": (["--udp", "127.0.0.2", "--secret-file", "/nowhere"], "cannot read the secret"),
     "bad path": (["--udp", "::1", "--secret-file", "SECRET"], "in brackets"),
     "not ours": (["--udp", "192.0.2.77", "--secret-file", "SECRET"], "has the address"),
+    "port of many digits": (
+        ["--udp", f"127.0.0.2:{'9' * 5000}", "--secret-file", "SECRET"],
+        "bad UDP path",
+    ),
     "no interface": (["--udp", "127.0.0.2@x9", "--secret-file", "SECRET"], "interface 'x9'"),
     "kernel": (["--udp", "127.0.0.2", "--via", "kernel"], "--via stack only"),
 }

@@ -69,6 +69,7 @@ REFUSED = {
         "port 7 of eth0 is the kernel's",
     ),
     "an unknown owner": (["up", "--owner", "nobody-such"], True, "no such user"),
+    "an owner of no number": (["up", "--owner", "99999999999"], True, "no such user"),
     "nc -l over uplinks": (["nc", "-l", "7"], True, "nobody can call"),
 }
 

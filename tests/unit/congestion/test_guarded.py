@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.build import COMPILED, interpreted
@@ -120,7 +121,7 @@ def test_whichever_hook_raises_the_fence_takes_over(hook: str) -> None:
     assert len(faults) == 1
 
 
-NONSENSE = {
+NONSENSE: dict[str, Any] = {
     "no window": ("cwnd", 0),
     "less than a segment": ("cwnd", MSS - 1),
     "negative": ("cwnd", -1),

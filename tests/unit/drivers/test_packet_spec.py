@@ -30,7 +30,8 @@ def test_reads_the_form(text: str, spec: PacketSpec) -> None:
 
 BROKEN = {
     "eth0": "local=A/LEN",
-    ",shared": "bad part",
+    ",shared": "bad packet",
+    "": "bad packet",
     "eth0,local=10.0.0.7": "with its prefix length",
     "eth0,local=x/24": "with its prefix length",
     "eth0,local=127.0.0.1/8": "no address to connect from",

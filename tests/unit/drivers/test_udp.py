@@ -197,6 +197,29 @@ def test_what_does_not_fit_the_interface_is_told(ends: Ends) -> None:
     assert error.seq == 7
 
 
+MTU_LOWERED = {
+    "fits": ("127.0.0.1", 1500, 1472, False),
+    "too big by one": ("127.0.0.1", 1499, 1472, True),
+    "headers of IPv6": ("::1", 1500, 1453, True),
+    "nobody tells the MTU": ("127.0.0.1", 0, 1472, False),
+}
+
+
+@pytest.mark.parametrize(
+    ("local", "mtu", "size", "too_big"), MTU_LOWERED.values(), ids=MTU_LOWERED.keys()
+)
+def test_an_invalid_argument_may_mean_too_big(
+    local: str, mtu: Octets, size: Octets, too_big: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before Linux 6.14 that is what a run of datagrams is, once the MTU was lowered."""
+    if local == "::1" and not has_v6():
+        pytest.skip("no IPv6 here")
+    monkeypatch.setattr(channel, "interface_mtu", lambda _: mtu)
+    driver = udp(local)
+    assert driver._channel.is_too_big(OSError(errno.EINVAL, ""), size) == too_big
+    driver.close()
+
+
 @linux
 def test_a_port_that_nobody_has_refuses_the_connection() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
@@ -223,6 +246,24 @@ def test_an_error_about_a_datagram_becomes_one_about_its_segment(ends: Ends) -> 
     (error,) = here.take_errors()
     assert (error.type, error.code) == (icmp.DESTINATION_UNREACHABLE, icmp.PORT_UNREACHABLE)
     assert (error.flow, error.seq) == (segment(here, there).flow, 7)
+
+
+def test_an_error_about_an_earlier_datagram_costs_none(
+    ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = ends
+    send, waiting = here._channel.send, [ConnectionRefusedError()]
+
+    def tell_first(octets: Buffer, size: Octets, tos: int, outer: Outer) -> None:
+        if waiting:
+            raise waiting.pop()
+        send(octets, size, tos, outer)
+
+    monkeypatch.setattr(here._channel, "send", tell_first)
+    monkeypatch.setattr(here, "_take_outer_errors", lambda: True)
+    here.write_burst(0, [segment(here, there, payload=b"hello")])
+    assert [one.length for one in arrivals(there)] == [5]
+    assert here.counters.dropped == 0
 
 
 def test_another_secret_is_a_silent_host() -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from ipaddress import ip_address
-from random import Random
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.udp_network import SECRET, SERVER, START, End, Network, connected, flow
 
-from plait.addresses import Path
 from plait.drivers.udp import cookies, initiating, responding, table
 from plait.drivers.udp.format import (
     CHALLENGE,
+    CLOSE,
     CONTROL_OCTETS,
     INIT,
     PROOF,
@@ -22,117 +18,9 @@ from plait.drivers.udp.format import (
     is_control,
     keep_alive,
 )
-from plait.drivers.udp.session import MAX_HELD, Outer, Session, UdpCounters
-from plait.drivers.udp.sessions import Sessions
+from plait.drivers.udp.session import MAX_HELD, Outer
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.segment import ACK, SYN, Segment
-
-SECRET = b"0123456789abcdef"
-SERVER: Outer = ("192.0.2.1", 8684)
-START: Nanos = 1000 * SECOND
-
-
-class End:
-    """One socket's sessions; what they send goes into the network's log."""
-
-    def __init__(self, network: Network, outer: Outer, seed: int, secret: bytes = SECRET) -> None:
-        self.network = network
-        self.outer = outer
-        self.local = ip_address(outer[0])
-        self.counters = UdpCounters()
-        self.sessions = Sessions(
-            self.local,
-            secret,
-            Random(seed).randbytes,
-            self.counters,
-            port=SERVER[1],
-            interval=15 * SECOND,
-        )
-        self.arrived: list[tuple[str, bytes]] = []
-        network.ends[outer] = self
-
-    @property
-    def live(self) -> list[Session]:
-        return list(self.sessions.table.sessions())
-
-    def take(self, octets: bytes, source: Outer) -> list[tuple[bytes, Outer]]:
-        """Take a datagram; return what is said about it."""
-        now = self.network.now
-        if is_control(octets):
-            for segment in self.sessions.on_control(now, octets, source):
-                self.send(b"held", segment.flow)
-        else:
-            session = self.sessions.arrived(now, octets, 0, len(octets), source)
-            if session is not None:
-                self.arrived.append((str(session.remote), octets[8:]))
-        return self.drain()
-
-    def send(self, data: bytes, flow: bytes, flags: int = ACK) -> None:
-        """Send data, or have it held back."""
-        segment = Segment(flow, 1, 1, flags, 1)
-        session = self.sessions.towards(self.network.now, segment, flow[4:8])
-        self.network.carry(self)
-        if session is not None:
-            padded = b"\x01\x02\x03\x04" + data.ljust(60)
-            self.network.pass_on(self, session.remote_id + padded, session.outer)
-
-    def drain(self) -> list[tuple[bytes, Outer]]:
-        outbox, self.sessions.table.outbox = self.sessions.table.outbox, []
-        return outbox
-
-
-@dataclass
-class Network:
-    """Delivers at once; `nat` maps the outer addresses that peers see."""
-
-    now: Nanos = START
-    ends: dict[Outer, End] = field(default_factory=dict)
-    nat: dict[Outer, Outer] = field(default_factory=dict)
-    log: list[tuple[Outer, Outer, bytes]] = field(default_factory=list)
-    """What passed: source as it is seen, destination, octets."""
-
-    lose: Callable[[bytes], bool] = lambda _: False
-    """Asked for every datagram."""
-
-    def pass_on(self, end: End, octets: bytes, destination: Outer) -> None:
-        source = self.nat.get(end.outer, end.outer)
-        if self.lose(octets):
-            return
-        self.log.append((source, destination, octets))
-        inside = {seen: real for real, seen in self.nat.items()}
-        found = self.ends.get(inside.get(destination, destination))
-        hidden = destination in self.nat and inside.get(destination) is None
-        if found is not None and not hidden:
-            for answer, outer in found.take(octets, source):
-                self.pass_on(found, answer, outer)
-
-    def carry(self, *ends: End) -> None:
-        for end in ends or tuple(self.ends.values()):
-            for octets, outer in end.drain():
-                self.pass_on(end, octets, outer)
-
-    def wait(self, span: Nanos) -> None:
-        """Let time pass, with timers."""
-        until = self.now + span
-        while (due := min(end.sessions.due for end in self.ends.values())) <= until:
-            self.now = max(self.now, due)
-            for end in tuple(self.ends.values()):
-                end.sessions.on_timer(self.now)
-            self.carry()
-        self.now = until
-
-
-def flow(source: str, destination: str) -> bytes:
-    return Path(ip_address(source), 1000, ip_address(destination), 80).flow_out()
-
-
-def connected(client: str = "10.0.0.1", seed: int = 1) -> tuple[Network, End, End]:
-    """Return a client and a server with a session between them."""
-    network = Network()
-    server = End(network, SERVER, 0)
-    end = End(network, (client, 4000), seed)
-    end.send(b"", flow(client, SERVER[0]), SYN)
-    return network, end, server
 
 
 def test_the_handshake_takes_four_messages_and_releases_what_waited() -> None:
@@ -377,6 +265,14 @@ def test_two_clients_behind_one_nat_get_addresses_of_their_own() -> None:
     assert network.ends["10.0.0.1", 4000].arrived == []
 
 
+@pytest.mark.parametrize("host", ["240.1.2.3", SERVER[0]], ids=["virtual", "our own"])
+def test_an_address_that_cannot_be_a_peers_is_replaced(host: str) -> None:
+    server = End(Network(), SERVER, 0)
+    given = server.sessions.table.inner_address((host, 4000))
+    assert given in table.VIRTUAL_V4
+    assert str(given) != host
+
+
 def test_both_may_call_each_other_at_once() -> None:
     network = Network()
     one = End(network, ("192.0.2.1", 8684), 1)
@@ -488,6 +384,39 @@ def test_an_outage_keeps_session_and_addresses() -> None:
     assert client.live[0].remote_id == before
     assert client.counters.renewed == server.counters.renewed == 1
     assert [str(session.remote) for session in server.live] == ["10.0.0.1"]
+
+
+def test_an_end_that_is_told_from_elsewhere_is_none() -> None:
+    _, client, _ = connected()
+    told = client.live[0]
+    body = told.local_id + bytes(8)
+    octets = Control(type=CLOSE, initiator_id=told.initiator_id, body=body).serialize(SECRET)
+    assert client.take(octets, ("10.6.6.6", 666)) == []
+    assert client.live == [told]
+    assert client.counters.stale == 1
+    assert client.take(octets, SERVER) == []
+    assert client.live == []
+
+
+def test_a_session_outlives_a_stop_of_its_program() -> None:
+    """Ctrl-Z and `fg`: a silence that nobody was asked about ends nothing."""
+    network, client, server = connected()
+    stopped = network.ends.pop(client.outer)
+    network.wait(responding.SILENCE + 100 * SECOND)
+    assert server.live == []
+    network.ends[client.outer] = stopped
+    network.wait(20 * SECOND)
+    assert [(str(one.remote), one.outer) for one in server.live] == [("10.0.0.1", client.outer)]
+    client.send(b"x", flow("10.0.0.1", SERVER[0]))
+    assert server.arrived[-1][0] == "10.0.0.1"
+
+
+def test_a_peer_that_does_not_come_back_is_given_up() -> None:
+    network, client, server = connected()
+    del network.ends[server.outer]
+    network.wait(initiating.SILENCE + 20 * SECOND)
+    assert client.live == []
+    assert client.counters.closed == 1
 
 
 def test_who_leaves_says_so() -> None:

@@ -27,6 +27,7 @@ NEAR: Final = tuple(ip_address(f"10.0.{path}.1") for path in (1, 2))
 FAR: Final = tuple(ip_address(f"10.0.{path}.2") for path in (1, 2))
 ANY: Final = IPv4Address(0)
 PORT: Final = 80
+_SO_BINDTODEVICE: Final = 25
 MEGABYTE: Final = bytes(range(256)) * 4096
 
 
@@ -164,6 +165,49 @@ def test_what_is_not_for_the_stack_stays_with_the_kernel(
             assert outcome.answer is not None
             assert outcome.answer.got == (None if why is None else "TCP")
             assert (why or "") in outcome.answer.why
+
+
+def bind_to_device(sock: socket.socket) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_BINDTODEVICE, b"lo")
+    except PermissionError:
+        pytest.skip("this kernel lets only root bind to a device")
+
+
+def test_what_is_bound_to_a_device_stays_with_the_kernel(world: World) -> None:
+    with fresh() as sock, fresh() as listener:
+        for one in (sock, listener):
+            bind_to_device(one)
+        outcome = world.program.connect(sock, (FAR[0], PORT))
+        assert outcome.proceeds
+        assert outcome.answer is not None
+        assert outcome.answer.why == "it is bound to lo"
+        assert world.program.listen(listener).proceeds
+
+
+def test_a_socket_whose_connection_ended_keeps_its_address(world: World) -> None:
+    with world.server() as server, fresh() as sock:
+        world.program.connect(sock, (FAR[0], PORT))
+        there = server.accept()[0]
+        here = world.program.name("getsockname", sock)
+        assert here is not None
+        sock.shutdown(socket.SHUT_WR)
+        there.settimeout(SECONDS)
+        assert there.recv(1) == b""
+        there.close()
+        assert sock.recv(1) == b""
+        until_true(lambda: len(world.steering._relays) == 0)
+        assert world.program.name("getpeername", sock) is None
+        with pytest.raises(OSError, match="not connected"):
+            sock.getpeername()
+        assert world.program.name("getsockname", sock) == here
+
+
+def test_a_name_without_room_is_the_kernels_to_refuse(world: World) -> None:
+    with world.server() as server, fresh() as sock:
+        world.program.connect(sock, (FAR[0], PORT))
+        with server.accept()[0]:
+            assert world.program.call("getpeername", sock.fileno(), 0, 0).proceeds
 
 
 def test_what_a_program_wrote_before_it_ended_arrives() -> None:

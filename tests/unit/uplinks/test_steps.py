@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
 from plait.errors import NotSupportedError
@@ -38,6 +41,12 @@ def test_a_long_command_is_named_by_its_first_line() -> None:
     with pytest.raises(StepError) as raised:
         perform(("ip", "nonsense\nand more\nof it"))
     assert "and more" not in str(raised.value).partition("failed")[0]
+
+
+def test_ctrl_c_is_not_for_the_commands() -> None:
+    """They may be taking changes back."""
+    group = "read -r _ _ _ _ group _ < /proc/$$/stat"
+    perform(("sh", "-c", f"{group}; test $group != {os.getpgrp()}"))
 
 
 def test_steps_are_noted_before_they_are_made() -> None:
@@ -85,6 +94,15 @@ def test_a_sysctl_of_an_interface_that_went_is_no_failure() -> None:
     assert undo_all([Step(FINE, (gone,))], lambda _: None) == []
     assert read_sysctl("net/ipv4/conf/plait-none/forwarding") is None
     assert read_sysctl("net/ipv4/conf/lo/forwarding") in {"0", "1"}
+
+
+def test_settings_of_a_container_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("pathlib.Path.write_text", refuse)
+    with pytest.raises(StepError, match="failed: Read-only file system: run it outside"):
+        perform(set_sysctl("net/ipv4/ip_forward", "1"))
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

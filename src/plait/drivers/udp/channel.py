@@ -13,12 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from plait.drivers.udp.interfaces import interface_mtu, interface_of
+from plait.drivers.interfaces import interface_mtu, interface_of
+from plait.drivers.udp.format import UDP_OCTETS
 from plait.drivers.udp.session import Outer
 from plait.drivers.udp.spec import UdpSpec
 from plait.drivers.udp.trains import MAX_DATAGRAMS
 from plait.errors import UsageError
 from plait.units import Octets
+from plait.wire import ipv4, ipv6
 from plait.wire.segment import Buffer
 
 DEFAULT_MTU: Final[Octets] = 1500
@@ -53,17 +55,19 @@ _ERROR_OCTETS: Final = 2 * socket.CMSG_SPACE(64) if _MESSAGES else 0
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What the options of one family are called on Linux."""
+    """What the options of one family are called on Linux, and how long its headers are."""
 
     level: int
     tos: int
     receive_tos: int
     mtu_discover: int
     receive_errors: int
+    headers: Octets
+    """Of a datagram: those of IP and UDP."""
 
 
-_V4: Final = _Names(socket.IPPROTO_IP, 1, 13, 10, 11)
-_V6: Final = _Names(socket.IPPROTO_IPV6, 67, 66, 23, 25)
+_V4: Final = _Names(socket.IPPROTO_IP, 1, 13, 10, 11, ipv4.HEADER_OCTETS + UDP_OCTETS)
+_V6: Final = _Names(socket.IPPROTO_IPV6, 67, 66, 23, 25, ipv6.HEADER_OCTETS + UDP_OCTETS)
 
 
 @dataclass(init=False, slots=True)
@@ -204,7 +208,8 @@ class Channel:
         """
         if error.errno == errno.EMSGSIZE:
             return True
-        return error.errno == errno.EINVAL and size > self.interface_mtu() > 0
+        packet = size + self._names.headers
+        return error.errno == errno.EINVAL and packet > self.interface_mtu() > 0
 
     def interface_mtu(self) -> Octets:
         """Return what the interface takes now, 0 if nobody tells."""

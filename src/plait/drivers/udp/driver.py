@@ -8,6 +8,7 @@ from typing import Final
 
 from plait.addresses import V4_FLOW, IpAddress
 from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
+from plait.drivers.interfaces import LEAST_MTU, too_big
 from plait.drivers.udp.channel import Arrival, Channel, OuterError
 from plait.drivers.udp.format import ID_OCTETS, OVERHEAD, is_control
 from plait.drivers.udp.initiating import NEVER
@@ -16,17 +17,13 @@ from plait.drivers.udp.sessions import Sessions
 from plait.drivers.udp.spec import UdpSpec
 from plait.drivers.udp.trains import Joiner, trains
 from plait.errors import DecodeError
-from plait.units import Nanos, Octets
-from plait.wire import icmp
+from plait.units import Nanos
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import Segment
 from plait.wire.tcp import parse_tcp
 
 _ECN: Final = 3
 """The ECN field of a type of service (RFC 3168, 5)."""
-
-_LEAST_MTU: Final[Octets] = 1280
-"""Tried when the kernel says that a datagram is too big and not what would fit."""
 
 _READS: Final = 64
 _READS_OF_RUNS: Final = 8
@@ -207,7 +204,7 @@ class Udp(Driver):
         """Tell the stack that a segment does not fit the interface (any more)."""
         infos = [error.info for error in self._channel.take_errors() if error.local]
         known = max(infos, default=0) or self._channel.interface_mtu()
-        self._errors.append(_too_big(segment.flow, segment.seq, (known or _LEAST_MTU) - OVERHEAD))
+        self._errors.append(too_big(segment, (known or LEAST_MTU) - OVERHEAD))
 
     def _take_outer_errors(self) -> bool:
         """Take the errors that the kernel holds; return whether there were any."""
@@ -242,16 +239,3 @@ class Udp(Driver):
                     seq=seq,
                 )
             )
-
-
-def _too_big(flow: bytes, seq: int, mtu: Octets) -> IcmpError:
-    """Return the error of a router for a segment that does not fit."""
-    v4 = len(flow) == V4_FLOW
-    return IcmpError(
-        version=4 if v4 else 6,
-        type=icmp.DESTINATION_UNREACHABLE if v4 else icmp.PACKET_TOO_BIG_V6,
-        code=icmp.FRAGMENTATION_NEEDED if v4 else 0,
-        mtu=mtu,
-        flow=flow,
-        seq=seq,
-    )

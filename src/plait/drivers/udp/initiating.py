@@ -31,6 +31,9 @@ MAX_SILENT: Final = 3
 SILENCE: Final[Nanos] = 600 * SECOND
 """A session whose peer was not heard for so long is over."""
 
+MIN_TRIES: Final = 4
+"""But it has to be asked so often: we may have been stopped for most of that time."""
+
 UNUSED: Final[Nanos] = 7440 * SECOND
 """So is one that carried no segment for so long: 2 hours and 4 minutes (RFC 5382, REQ-5)."""
 
@@ -156,7 +159,8 @@ class Initiator:
     def _tend(self, now: Nanos, session: Session) -> None:
         """Look after one session."""
         opening = session.opening
-        if now - session.heard >= SILENCE or now - session.used >= UNUSED:
+        asked = opening is not None and opening.tries >= MIN_TRIES
+        if (asked and now - session.heard >= SILENCE) or now - session.used >= UNUSED:
             self._end(session, "closed")
         elif opening is not None:
             if not session.remote_id and now - opening.began >= PATIENCE:

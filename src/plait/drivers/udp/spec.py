@@ -26,7 +26,9 @@ MIN_MTU: Final[Octets] = 576
 MIN_MTU_V6: Final[Octets] = 1280
 MAX_MTU: Final[Octets] = 65_535
 
-_TEXT: Final = re.compile(r"(\[(?P<v6>[^\]]*)\]|(?P<v4>[^:@\[\]]*))(:(?P<port>\d+))?(@(?P<at>.+))?")
+_TEXT: Final = re.compile(
+    r"(\[(?P<v6>[^\]]*)\]|(?P<v4>[^:@\[\]]*))(:(?P<port>[0-9]{1,9}))?(@(?P<at>.+))?"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

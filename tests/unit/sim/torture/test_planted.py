@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from support.build import interpreted
 
 from plait.buffers import Pieces, Reassembly
 from plait.host.connections import Connections
@@ -126,6 +127,7 @@ BUGS: Final[dict[str, tuple[Plant, int, set[str]]]] = {
 """By name: how it is planted, seeds within which it is found, and how it shows."""
 
 
+@interpreted
 @pytest.mark.parametrize(("plant", "seeds", "shows"), BUGS.values(), ids=BUGS.keys())
 def test_a_planted_bug_is_found(
     plant: Plant, seeds: int, shows: set[str], monkeypatch: pytest.MonkeyPatch

@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from support.build import interpreted
 from support.torture import PLAIN
 
 from plait.errors import DecodeError

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.build import interpreted
 from support.torture import PLAIN
 
 from plait.host.connections import Connections

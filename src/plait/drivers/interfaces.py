@@ -1,6 +1,7 @@
 """Interfaces of this machine: which one has an address, and how large packets it takes.
 
-Linux tells anybody; elsewhere nothing is known.
+Linux tells anybody; elsewhere nothing is known.  What an interface does not take a stack hears of
+as if a router had said so.
 """
 
 from __future__ import annotations
@@ -12,13 +13,19 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Final
 
-from plait.addresses import IpAddress
+from plait.addresses import V4_FLOW, IpAddress
 from plait.units import Octets
+from plait.wire import icmp
+from plait.wire.icmp import IcmpError
+from plait.wire.segment import Segment
 
 try:
     from fcntl import ioctl
 except ImportError:  # a system without
     ioctl = None  # type: ignore[assignment]  # asked for before each use
+
+LEAST_MTU: Final[Octets] = 1280
+"""Tried where a packet was too big and nobody tells what would fit."""
 
 # linux/sockios.h
 _SIOCGIFADDR: Final = 0x8915
@@ -45,6 +52,19 @@ def interface_of(address: IpAddress) -> str | None:
         if answer is not None and answer[_ADDRESS] == address.packed:
             return name
     return None
+
+
+def too_big(segment: Segment, mtu: Octets) -> IcmpError:
+    """Return the error of a router for a segment that does not fit."""
+    v4 = len(segment.flow) == V4_FLOW
+    return IcmpError(
+        version=4 if v4 else 6,
+        type=icmp.DESTINATION_UNREACHABLE if v4 else icmp.PACKET_TOO_BIG_V6,
+        code=icmp.FRAGMENTATION_NEEDED if v4 else 0,
+        mtu=mtu,
+        flow=segment.flow,
+        seq=segment.seq,
+    )
 
 
 def _of_v6(address: IPv6Address) -> str | None:
