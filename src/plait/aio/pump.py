@@ -159,6 +159,8 @@ class Pump:
         self._routes.remove(driver)
         for address in driver.addresses:
             self.host.on_local_address(now, address, present=False)
+        if not self._drivers:
+            self.host.on_deserted(now)
 
     def _leave(self, driver: Driver) -> None:
         descriptor = driver.fileno()

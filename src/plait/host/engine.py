@@ -26,6 +26,7 @@ from plait.mptcp.paths import may_join
 from plait.mptcp.state import State
 from plait.mptcp.tuning import Memory
 from plait.tcp.receiver import NEVER
+from plait.tcp.state import Failure
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.crypto import Entropy
@@ -165,6 +166,12 @@ class Engine:
         if subflow.tcp.failure is not None:
             entry.connection.on_subflow_ended(now, subflow)
         self._react(now, entry)
+
+    def on_deserted(self, now: Nanos) -> None:
+        """No network is left, and none will come: connections end as unreachable."""
+        for entry in list(self._connections.by_id.values()):
+            entry.connection.fail(Failure.UNREACHABLE)
+            self._react(now, entry)
 
     def take_events(self) -> list[Event]:
         """Return what happened since the last call."""

@@ -37,6 +37,7 @@ class ScriptedHost(Host):
         self.transmits = 0
         self.addresses: list[tuple[IpAddress, bool, Octets]] = []
         self.errors: list[int] = []
+        self.deserted = 0
 
     def receive(self, now: Nanos, segments: Sequence[Segment]) -> None:
         self.received.append(len(segments))
@@ -59,6 +60,9 @@ class ScriptedHost(Host):
         self, now: Nanos, address: IpAddress, present: bool, mtu: Octets = 1500
     ) -> None:
         self.addresses.append((address, present, mtu))
+
+    def on_deserted(self, now: Nanos) -> None:
+        self.deserted += 1
 
     def on_icmp_error(self, now: Nanos, error: IcmpError) -> None:
         self.errors.append(error.code)
@@ -285,6 +289,7 @@ def test_a_lost_network_takes_its_addresses_along() -> None:
         pump.owe()
         await until(lambda: len(host.addresses) >= 2)
         assert host.addresses[-1][:2] == (HERE, False)
+        assert host.deserted == 1
         host.outgoing = [Segment(OUT, 0, 0, ACK, 0)]
         pump.turn(pump.now())
         assert not pump.pending()

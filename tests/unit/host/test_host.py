@@ -434,3 +434,18 @@ def test_many_connections_at_once() -> None:
         bytes([at]) for at in range(100)
     ]
     assert payload(script.turn()) == b""
+
+
+@pytest.mark.parametrize("span", [0, SECOND], ids=["opening", "open"])
+@pytest.mark.parametrize("mptcp", [False, True], ids=["TCP", "Multipath TCP"])
+def test_where_no_network_is_left_connections_end(span: int, mptcp: bool) -> None:
+    world = World(Settings(mptcp=mptcp))
+    world.initiator.finish = world.listener.finish = False
+    world.connect()
+    world.run(span)
+    host = world.initiator.host
+    host.take_events()
+    host.on_deserted(world.now)
+    (lost,) = [event for event in host.take_events() if isinstance(event, Lost)]
+    assert lost.reason is LossReason.UNREACHABLE
+    assert not host._connections.by_id
