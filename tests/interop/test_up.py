@@ -181,16 +181,19 @@ def test_a_listener_behind_the_uplinks_is_refused(world: Machines) -> None:
 def test_slots_run_out_in_one_clear_line(world: Machines) -> None:
     world.up("e0", slots=2)
     with world.listen() as listener:
-        accepted = []
+        accepted, running = [], []
         for _ in range(2):
-            world.start(world.client, "nc", SERVER, "5001")
+            running.append(world.start(world.client, "nc", SERVER, "5001"))
             accepted.append(listener.accept()[0])
         status = json.loads(world.plait("up", "--status", "--json").stdout)
         assert [slot["state"] for slot in status["slots"]] == ["in use", "in use"]
         third = world.plait("nc", SERVER, "5001", check=False)
         assert (third.returncode, third.stderr.count("\n")) == (2, 1)
         assert "--slots" in third.stderr
-        assert "loses its network" in world.plait("down").stderr
+        assert "its connections end" in world.plait("down").stderr
+        for one in running:
+            assert one.communicate(timeout=SECONDS) == (b"", b"plait nc: no route to host\n")
+            assert one.returncode == 1
         for connection in accepted:
             connection.close()
 

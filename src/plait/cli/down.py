@@ -37,7 +37,7 @@ def command(as_json: bool) -> int:
 
     journal = load()
     if journal is not None and any(map(used, journal.slots)):
-        click.echo("a program uses plait's devices and loses its network: end it", err=True)
+        click.echo("a program uses plait's devices: its connections end", err=True)
     was_up = go_down(tell)
     if as_json:
         click.echo(json.dumps({"was_up": was_up, "commands": [list(words) for words in commands]}))
