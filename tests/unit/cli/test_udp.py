@@ -116,7 +116,7 @@ def test_who_was_answered_once_has_the_right_secret(
         there = UdpSpec(local=ip_address("127.0.0.1"), secret=WORDS.encode(), port=int(port))
         paths = UdpPaths(options, listening=False)
         async with Stack([Udp(there)]) as far, Stack(paths.open()) as near:
-            await start_server(lambda *_: None, None, 5001, backend=far)
+            await start_server(lambda _, writer: writer.close(), None, 5001, backend=far)
             async with paths.told(verbose=False):
                 _, writer = await open_connection("127.0.0.1", 5001, backend=near)
                 with pytest.raises(TimeoutError):

@@ -73,7 +73,7 @@ def test_a_megabyte_each_way(there: str, here: tuple[str, ...], options: dict[st
         while block := await reader.read(1 << 18):
             writer.write(block)
             await writer.drain()
-        writer.write_eof()
+        writer.close()
 
     async def main() -> tuple[str, int]:
         listening = udp(there, **options)
