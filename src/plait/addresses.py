@@ -50,6 +50,13 @@ class Path:
         )
 
 
+def unmapped(address: IpAddress) -> IpAddress:
+    """Return the IPv4 address that an IPv6 one stands for (RFC 4291, 2.5.5.2), or itself."""
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or address
+    return address
+
+
 def show_endpoint(address: IpAddress, port: int) -> str:
     """Return `address:port`, IPv6 addresses in brackets."""
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"

@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import Any, Final
 
+from plait.linux.sockaddr import Destination, pack_sockaddr, parse_sockaddr
 from plait.linux.steering import Answer, Call, Steering
-from plait.linux.target import Destination, parse_sockaddr
-from plait.proxy.names import sockaddr
 
 SECONDS: Final = 5.0
 _NAME_OCTETS: Final = 28
@@ -103,11 +102,11 @@ class Program:
         return outcome
 
     def connect(self, sock: socket.socket, to: Destination) -> Outcome:
-        with _memory(sockaddr(sock.family, to)) as (address, length):
+        with _memory(pack_sockaddr(sock.family, to)) as (address, length):
             return self.call("connect", sock.fileno(), address, length)
 
     def bind(self, sock: socket.socket, here: Destination) -> Outcome:
-        with _memory(sockaddr(sock.family, here)) as (address, length):
+        with _memory(pack_sockaddr(sock.family, here)) as (address, length):
             return self.call("bind", sock.fileno(), address, length)
 
     def listen(self, sock: socket.socket, backlog: int = 16) -> Outcome:

@@ -158,7 +158,7 @@ def _stay(report: socket.socket, supervisor: int) -> None:
     with suppress(PermissionError):  # the leader of a session has to stay in its group
         os.setpgid(supervisor, supervisor)
         os.setpgid(0, supervisor)
-    _close_all_but(report.fileno(), command)
+    close_all_but(report.fileno(), command)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     while True:
         came = signal.sigwaitinfo(signal.valid_signals())
@@ -207,8 +207,8 @@ def _end_as(status: int) -> NoReturn:
     os._exit(status & 0xFF)
 
 
-def _close_all_but(*kept: int) -> None:
-    """Hold nothing open for the command's caller to wait for."""
+def close_all_but(*kept: int) -> None:
+    """Close every descriptor but these: whoever has the other end may wait for it."""
     for fd in {int(one.name) for one in Path("/proc/self/fd").iterdir()}.difference(kept):
         with suppress(OSError):  # the one that listed them
             os.close(fd)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, TypeAlias
 
 from plait.errors import UsageError
-from plait.linux.target import Destination
+from plait.linux.sockaddr import Destination
 
 IpNetwork: TypeAlias = IPv4Network | IPv6Network
 

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from plait.addresses import IpAddress
+from plait.addresses import show_endpoint
 from plait.linux.steering import Answer, Call
 
 
@@ -47,7 +47,7 @@ class Journal:
         if answer.got is None or (self._explain is None and self._json is None):
             return
         program = call.target.program()
-        where = None if answer.to is None else _written(*answer.to)
+        where = None if answer.to is None else show_endpoint(*answer.to)
         with self._lock:
             if self._explain is not None:
                 what = f"{program}[{call.target.tid}] {where or call.name}: {answer.got}"
@@ -69,11 +69,6 @@ def _record(call: Call, answer: Answer, program: str, where: str | None) -> dict
         "got": answer.got,
         "why": answer.why,
     }
-
-
-def _written(address: IpAddress, port: int) -> str:
-    """Return a destination as people write it."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def _write_line(fd: int, line: str) -> None:

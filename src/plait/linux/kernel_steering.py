@@ -9,9 +9,9 @@ from typing import Final
 
 from plait.linux.destinations import Choice
 from plait.linux.families import IPPROTO_MPTCP
+from plait.linux.sockaddr import Destination
 from plait.linux.steering import Answer, Call, Proceed, Replace, Socket, Steering
 from plait.linux.swapping import bound_address, carry_over, in_use
-from plait.linux.target import Destination
 
 _OFF: Final = "Multipath TCP is off in this network namespace: run `sysctl net.mptcp.enabled=1`"
 _ABSENT: Final = "this kernel was built without Multipath TCP"

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable
 from ipaddress import IPv4Interface, IPv6Interface
 from pathlib import Path
@@ -24,6 +23,7 @@ from plait.errors import UsageError
 from plait.linux import libc
 from plait.linux.closing import Closing
 from plait.linux.path_manager import Endpoint, Limits, PathManager
+from plait.linux.threads import in_thread
 
 IpInterface: TypeAlias = IPv4Interface | IPv6Interface
 
@@ -46,7 +46,7 @@ class Namespace(Closing):
 
     def __init__(self, name: str | None = None) -> None:
         self.name = name
-        self._fd = _in_thread(lambda: _create(name))
+        self._fd = in_thread(lambda: _create(name))
         try:
             self.run(_loopback_up)
         except BaseException:
@@ -76,7 +76,7 @@ class Namespace(Closing):
             libc.setns(self._fd, libc.CLONE_NEWNET)
             return work()
 
-        return _in_thread(inside)
+        return in_thread(inside)
 
     def set_sysctl(self, name: str, value: str | int) -> None:
         """Set a sysctl under `net` given with dots.  Raises UsageError if there is none."""
@@ -216,22 +216,3 @@ def _index(routes: IPRoute, interface: str) -> int:
     if not found:
         raise UsageError(f"there is no interface {interface!r} in the namespace")
     return found[0]
-
-
-def _in_thread(work: Callable[[], _Result]) -> _Result:
-    """Return what `work` returns, or raise what it raises, called in a thread of its own."""
-    results: list[_Result] = []
-    errors: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            results.append(work())
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller
-            errors.append(error)
-
-    thread = threading.Thread(target=call, name="namespace")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]

@@ -8,7 +8,7 @@ from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from plait.addresses import IpAddress, Path
+from plait.addresses import IpAddress, Path, unmapped
 from plait.errors import NotSupportedError
 from plait.linux.netlink import GENERIC, GenericFamily, Netlink, attributes, number
 from plait.linux.path_manager import FAMILY, privileged
@@ -126,5 +126,4 @@ def _ip(packed4: bytes | None, packed6: bytes | None) -> IpAddress | None:
         return IPv4Address(packed4)
     if packed6 is None:
         return None
-    address = IPv6Address(packed6)
-    return address.ipv4_mapped or address
+    return unmapped(IPv6Address(packed6))

@@ -16,10 +16,10 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from ipaddress import IPv6Address
 from typing import Final, TypeAlias
 
 from plait.linux.closing import Closing
+from plait.linux.sockaddr import destination_of
 
 SocketName: TypeAlias = tuple[str, int]
 
@@ -48,7 +48,7 @@ class Rendezvous(Closing):
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        host = _meeting_host(sock)
+        host = meeting_host(sock)
         self._listener = _bound(host, 0)
         try:
             _drop_all(self._listener)
@@ -86,7 +86,7 @@ def join(sock: socket.socket) -> socket.socket:
     Raises:
         OSError: It reaches no loopback address.
     """
-    with _bound(_meeting_host(sock), 0) as listener:
+    with _bound(meeting_host(sock), 0) as listener:
         listener.listen(1)
         listener.settimeout(_SECONDS)
         _connect(sock, _as_seen_by(sock, listener.getsockname()[:2]))
@@ -112,8 +112,8 @@ def _connect(sock: socket.socket, to: SocketName) -> None:
         sock.setsockopt(*option, before)
 
 
-def _meeting_host(sock: socket.socket) -> str:
-    """Return the local address where a socket can connect: its own if it is bound."""
+def meeting_host(sock: socket.socket) -> str:
+    """Return where on loopback a socket connects and is reached: its own address if it is bound."""
     host, _ = _name_of(sock)
     if host == "::" and _is_v6_only(sock):
         return "::1"
@@ -144,10 +144,9 @@ def _drop_all(listener: socket.socket) -> None:
 
 
 def _name_of(sock: socket.socket) -> SocketName:
-    """Return the local address of a socket, an IPv4-mapped one as IPv4."""
-    host, port = sock.getsockname()[:2]
-    mapped = IPv6Address(host.partition("%")[0]).ipv4_mapped if ":" in host else None
-    return (host if mapped is None else str(mapped)), port
+    """Return the local address of a socket."""
+    address, port = destination_of(sock.getsockname())
+    return str(address), port
 
 
 def _as_seen_by(sock: socket.socket, name: SocketName) -> SocketName:

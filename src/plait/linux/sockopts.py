@@ -11,14 +11,14 @@ import errno
 import socket
 import struct
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
-from plait.addresses import IpAddress, Path
+from plait.addresses import Path
 from plait.linux import mptcp_info as mptcp
 from plait.linux.diag import subflow_details
 from plait.linux.libc import getsockopt_inout
 from plait.linux.netlink import SOCK_DIAG, Netlink
+from plait.linux.sockaddr import destination_of, parse_sockaddr
 from plait.linux.tcp_info import SIZE, parse_tcp_info, unpack
 from plait.mptcp.info import ConnectionInfo, SubflowInfo
 
@@ -154,18 +154,17 @@ def parse_full_info(full: Full) -> list[tuple[int, Path, bytes]]:
     for at in range(min(count, _MOST_SUBFLOWS)):
         element = full.addresses[subflow_size * at : subflow_size * (at + 1)]
         (subflow_id,) = struct.unpack_from("=I", element)
-        local, local_port = _parse_address(element[8 : 8 + _ADDRESS_SIZE])
-        remote, remote_port = _parse_address(element[8 + _ADDRESS_SIZE :])
-        if remote_port:
-            path = Path(local, local_port, remote, remote_port)
+        local = parse_sockaddr(element[8 : 8 + _ADDRESS_SIZE])
+        remote = parse_sockaddr(element[8 + _ADDRESS_SIZE :])
+        if local is not None and remote is not None and remote[1]:
+            path = Path(*local, *remote)
             found.append((subflow_id, path, full.states[tcp_size * at : tcp_size * (at + 1)]))
     return found
 
 
 def path_of(sock: socket.socket) -> Path:
     """Return the addresses of a connected socket."""
-    local, remote = sock.getsockname(), sock.getpeername()
-    return Path(_ip(local[0]), local[1], _ip(remote[0]), remote[1])
+    return Path(*destination_of(sock.getsockname()), *destination_of(sock.getpeername()))
 
 
 def _plain_info(plain: Plain) -> ConnectionInfo:
@@ -221,21 +220,3 @@ def _detailed(subflows: tuple[SubflowInfo, ...]) -> tuple[SubflowInfo, ...]:
         )
         for one, found in told
     )
-
-
-def _parse_address(octets: bytes) -> tuple[IpAddress, int]:
-    """Decode a struct sockaddr_storage that holds an IPv4 or IPv6 address."""
-    (family,) = struct.unpack_from("=H", octets)
-    (port,) = struct.unpack_from("!H", octets, 2)
-    if family == socket.AF_INET:
-        return IPv4Address(octets[4:8]), port
-    address = IPv6Address(octets[8:24])
-    return address.ipv4_mapped or address, port
-
-
-def _ip(text: str) -> IpAddress:
-    """Return an address as `getsockname` spells it, IPv4 in IPv6 unwrapped."""
-    if ":" not in text:
-        return IPv4Address(text)
-    address = IPv6Address(text.partition("%")[0])
-    return address.ipv4_mapped or address

@@ -44,7 +44,8 @@ from typing import ClassVar, Final, Protocol
 
 from plait.linux.seccomp import Listener
 from plait.linux.seccomp_filter import SOCK_TYPE_MASK
-from plait.linux.target import Destination, Target
+from plait.linux.sockaddr import Destination
+from plait.linux.target import Target
 
 
 class Call:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from plait.errors import PlaitError, UsageError
-from plait.linux.ancestor import Below, descend, only_ancestors_look
+from plait.linux.ancestor import Below, close_all_but, descend, only_ancestors_look
 from plait.linux.guardian import guard
 from plait.linux.journal import Journal
 from plait.linux.seccomp import Listener, stop_calls
@@ -217,10 +217,7 @@ def _settle(name: str, kept: Sequence[int]) -> None:
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for fd in range(3):
         os.dup2(nothing, fd)
-    open_now = [int(one.name) for one in Path("/proc/self/fd").iterdir()]
-    for fd in set(open_now).difference(kept, range(3)):
-        with suppress(OSError):  # the one that listed them
-            os.close(fd)
+    close_all_but(*range(3), *kept)
 
 
 def _fork(work: Callable[[], None]) -> int:

@@ -6,15 +6,14 @@ import ctypes
 import errno
 import os
 import socket
-import threading
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-from plait.addresses import IpAddress
 from plait.errors import PrivilegeError
 from plait.linux import libc
+from plait.linux.sockaddr import Destination, parse_sockaddr
+from plait.linux.threads import in_thread
 
 _PIDFD_GETFD: Final = 438
 """__NR_pidfd_getfd, the same everywhere <asm-generic/unistd.h>."""
@@ -24,9 +23,6 @@ _PIDFD_THREAD: Final = os.O_EXCL
 
 _SOCKADDR_OCTETS: Final = 128
 """struct sockaddr_storage <bits/socket.h>: no address is longer."""
-
-Destination: TypeAlias = tuple[IpAddress, int]
-"""Address and port."""
 
 _FILE_OWNER: Final = 3
 """Last in the lines Uid and Gid of /proc/PID/status: the id for files (proc(5))."""
@@ -144,29 +140,20 @@ class Target:
 
     def _make_abroad(self, family: int, kind: int, protocol: int) -> socket.socket:
         """Make a socket in a thread that enters the target's network namespace, then ends."""
-        made: list[socket.socket | OSError] = []
 
-        def make() -> None:
+        def make() -> socket.socket:
+            namespace = os.open(f"/proc/{self.tid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                namespace = os.open(f"/proc/{self.tid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    libc.setns(namespace, libc.CLONE_NEWNET)
-                except PermissionError:
-                    raise Stranger(
-                        errno.EPERM, "it is in a network namespace that takes root to enter"
-                    ) from None
-                finally:
-                    os.close(namespace)
-                made.append(self._make_owned(family, kind, protocol))
-            except OSError as error:
-                made.append(error)
+                libc.setns(namespace, libc.CLONE_NEWNET)
+            except PermissionError:
+                raise Stranger(
+                    errno.EPERM, "it is in a network namespace that takes root to enter"
+                ) from None
+            finally:
+                os.close(namespace)
+            return self._make_owned(family, kind, protocol)
 
-        helper = threading.Thread(target=make, name="namespace")
-        helper.start()
-        helper.join()
-        if isinstance(made[0], OSError):
-            raise made[0]
-        return made[0]
+        return in_thread(make)
 
     def _status(self, *fields: bytes) -> list[list[int]]:
         """Return the numbers in lines of /proc/TID/status that are near its beginning."""
@@ -180,21 +167,6 @@ class Target:
             [int(word) for word in text[begin : text.index(b"\n", begin)].split()]
             for begin in begins
         ]
-
-
-def parse_sockaddr(octets: bytes) -> Destination | None:
-    """Return address and port of a struct sockaddr_in or sockaddr_in6, None of anything else.
-
-    An IPv4 address mapped into IPv6 is returned as what it is.
-    """
-    family = int.from_bytes(octets[:2], "little")
-    port = int.from_bytes(octets[2:4], "big")
-    if family == socket.AF_INET and len(octets) >= 8:
-        return IPv4Address(octets[4:8]), port
-    if family == socket.AF_INET6 and len(octets) >= 24:
-        address = IPv6Address(octets[8:24])
-        return address.ipv4_mapped or address, port
-    return None
 
 
 def check_sight(forked: Target, fd: int) -> None:

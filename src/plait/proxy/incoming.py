@@ -21,10 +21,11 @@ from typing import Final
 from plait.aio.server import Server
 from plait.aio.stack import Stack
 from plait.errors import PlaitError
+from plait.linux.rendezvous import meeting_host
 from plait.linux.seccomp import Listener
+from plait.linux.sockaddr import Destination, destination_of, pack_sockaddr
 from plait.linux.steering import Answer, Answering, Call, Proceed, Result
-from plait.linux.target import Destination
-from plait.proxy.names import Names, destination_of, inode_of, sockaddr, write_name
+from plait.proxy.names import Names, inode_of, write_name
 from plait.proxy.relay import RelayEnd, Relays, reset
 
 MAX_LISTENERS: Final = 256
@@ -117,21 +118,18 @@ class Incoming:
 
     # ---- listen
 
-    def listen(self, call: Call, sock: socket.socket, backlog: int) -> None:
+    async def listen(self, call: Call, sock: socket.socket) -> None:
         """Have the stack listen as well.
 
         Args:
             sock: A duplicate of the program's socket, which is closed.
         """
-        self._spawn(self._answer_listen(call, sock, backlog))
-
-    async def _answer_listen(self, call: Call, sock: socket.socket, backlog: int) -> None:
         with sock:
             bound = self._names.bound(inode_of(sock))
             here = bound or destination_of(sock.getsockname())
             answer: Answer = Proceed(got="TCP", why="its address is not the stack's", to=here)
             if bound is not None or here[0].is_unspecified:
-                answer = await self._listen(sock, here, backlog)
+                answer = await self._listen(sock, here, call.backlog)
             self._answering.answer(call, answer)
 
     async def _listen(self, sock: socket.socket, here: Destination, backlog: int) -> Answer:
@@ -142,7 +140,7 @@ class Incoming:
                 here = here[0], sock.getsockname()[1]
             service = self._ports.get(here)
             if service is None:
-                service = Service((_loopback(sock), here[1]))
+                service = Service((meeting_host(sock), here[1]))
                 await self._open(service, here)
             sock.listen(backlog)
         except OSError as error:
@@ -259,7 +257,7 @@ class Incoming:
             self._names.connect(arrival.inode, arrival.local, arrival.remote)
             peer = arrival.remote
         flags = call.arguments[3] & 0xFFFFFFFF if call.name == "accept4" else 0
-        name = sockaddr(sock.family, peer)
+        name = pack_sockaddr(sock.family, peer)
         self._answering.answer(call, Accepted(new, name, flags, partial(self._give_back, service)))
         return True
 
@@ -296,7 +294,7 @@ class Incoming:
 
     def _look(self) -> None:
         self._looking = False
-        for service in {id(one): one for one in self._services.values()}.values():
+        for service in self._ports.values():
             for call_id, (call, _) in tuple(service.waiting.items()):
                 if not self._answering.waits(call):
                     self._stop_waiting(service, call_id)
@@ -308,13 +306,3 @@ class Incoming:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _loopback(sock: socket.socket) -> str:
-    """Return where relays reach a listener: its own loopback address, or that of its family."""
-    host = str(sock.getsockname()[0])
-    if sock.family == socket.AF_INET:
-        return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  compared, not bound
-    if host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
-        return "127.0.0.1"
-    return "::1" if host == "::" else host

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections import OrderedDict
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final
+from typing import Final
 
+from plait.linux.sockaddr import Destination
 from plait.linux.steering import Call
-from plait.linux.target import Destination
 
 MAX_BOUND: Final = 4096
 """Sockets remembered that are bound alone, or whose relay is over; the oldest are forgotten."""
-
-_ANY: Final = IPv4Address(0)
 
 
 class Names:
@@ -79,23 +75,6 @@ def _trim(names: OrderedDict[int, Destination]) -> None:
 def inode_of(sock: socket.socket) -> int:
     """Return what a socket is known by."""
     return os.fstat(sock.fileno()).st_ino
-
-
-def destination_of(name: Any) -> Destination:
-    """Return a socket address as address and port, an IPv4-mapped one as IPv4."""
-    address = ip_address(str(name[0]).partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address, int(name[1])
-
-
-def sockaddr(family: int, destination: Destination) -> bytes:
-    """Return the struct sockaddr_in, or for AF_INET6 sockaddr_in6, that a program expects."""
-    address, port = destination
-    if family == socket.AF_INET:
-        octets = address.packed if isinstance(address, IPv4Address) else _ANY.packed
-        return struct.pack("=H", family) + struct.pack("!H4s8x", port, octets)
-    octets = address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
-    return struct.pack("=H", family) + struct.pack("!HI16s4x", port, 0, octets)
 
 
 def write_name(call: Call, name: bytes) -> None:

@@ -14,9 +14,9 @@ from plait.aio.stack import Stack
 from plait.aio.transport import StackTransport
 from plait.errors import PlaitError
 from plait.linux.rendezvous import Rendezvous, join
+from plait.linux.sockaddr import Destination, destination_of
 from plait.linux.steering import Answer, Answering, Call, Proceed, Result
-from plait.linux.target import Destination
-from plait.proxy.names import Names, destination_of, inode_of
+from plait.proxy.names import Names, inode_of
 from plait.proxy.relay import RelayEnd, Relays, reset
 
 _Meet: TypeAlias = Callable[[], socket.socket]

@@ -26,7 +26,6 @@ class RelayEnd(asyncio.Protocol):
     Attributes:
         other: The other one.
         transport: None before `connection_made`.
-        octets: What was received here and handed to the other end.
         ended: The peer on this side has ended its stream.
         lost: The connection on this side is gone.
         on_done: Called when both sides are.
@@ -36,7 +35,6 @@ class RelayEnd(asyncio.Protocol):
         self.other = self
         self.on_done: Callable[[], None] | None = None
         self.transport: asyncio.Transport | None = None
-        self.octets = 0
         self.ended = False
         self.lost = False
 
@@ -52,7 +50,6 @@ class RelayEnd(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Send on."""
-        self.octets += len(data)
         assert self.other.transport is not None
         self.other.transport.write(data)
 

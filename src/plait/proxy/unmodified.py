@@ -17,11 +17,12 @@ from typing import Final
 
 from plait.aio.stack import Stack
 from plait.linux.destinations import Choice
+from plait.linux.sockaddr import Destination, pack_sockaddr
 from plait.linux.steering import LATER, Answer, Answering, Call, Proceed, Result, Steering
 from plait.linux.swapping import in_use
-from plait.linux.target import Destination, Target
+from plait.linux.target import Target
 from plait.proxy.incoming import Incoming
-from plait.proxy.names import Names, inode_of, sockaddr, write_name
+from plait.proxy.names import Names, inode_of, write_name
 from plait.proxy.outgoing import Outgoing
 from plait.proxy.relay import Relays
 from plait.sockets.loop import loop_of, run_stack, wait
@@ -94,7 +95,7 @@ class StackSteering(Steering):
 
     def _spared(self, call: Call, sock: socket.socket, to: Destination) -> str | None:
         """Return why the kernel connects a socket, "" if that is nobody's concern."""
-        if sock.type != socket.SOCK_STREAM or sock.proto != socket.IPPROTO_TCP or in_use(sock):
+        if not _is_tcp(sock) or in_use(sock):
             return ""
         if call.target.network_namespace() != self._home:
             return _ABROAD
@@ -127,16 +128,14 @@ class StackSteering(Steering):
             return Proceed()
         sock = call.target.copy_socket(call.fd)
         if (
-            sock.type != socket.SOCK_STREAM
-            or sock.proto != socket.IPPROTO_TCP
+            not _is_tcp(sock)
             or self._incoming.serves(inode_of(sock))
             or _device(sock)
             or call.target.network_namespace() != self._home
         ):
             sock.close()
             return Proceed()
-        self._loop.call_soon_threadsafe(self._incoming.listen, call, sock, call.backlog)
-        return LATER
+        return self._later(self._incoming.listen(call, sock))
 
     def on_accept(self, call: Call) -> Answer:
         """Tell the real peer."""
@@ -150,25 +149,25 @@ class StackSteering(Steering):
 
     def on_getpeername(self, call: Call) -> Answer:
         """Tell the real one, unless the kernel has none any more."""
-        name = self._names.remote(self._inode(call))
-        if name is not None:
-            with call.target.copy_socket(call.fd) as sock:
-                try:
-                    sock.getpeername()
-                except OSError:
-                    return Proceed()
-        return self._tell(call, name)
+        return self._tell(call, self._names.remote(self._inode(call)), socket.socket.getpeername)
 
     def on_getsockname(self, call: Call) -> Answer:
         """Tell the real one."""
-        return self._tell(call, self._names.local(self._inode(call)))
+        return self._tell(call, self._names.local(self._inode(call)), socket.socket.getsockname)
 
     @staticmethod
-    def _tell(call: Call, name: Destination | None) -> Answer:
+    def _tell(
+        call: Call, name: Destination | None, ask: Callable[[socket.socket], object]
+    ) -> Answer:
+        """Answer with a name where the kernel, which `ask` asks, has one."""
         if name is None or not all(call.arguments[1:3]):
             return Proceed()  # the kernel's own, or its EFAULT
         with call.target.copy_socket(call.fd) as sock:
-            write_name(call, sockaddr(sock.family, name))
+            try:
+                ask(sock)
+            except OSError:
+                return Proceed()
+            write_name(call, pack_sockaddr(sock.family, name))
         return Result()
 
     @staticmethod
@@ -179,6 +178,10 @@ class StackSteering(Steering):
     def _later(self, work: Coroutine[None, None, None]) -> Answer:
         asyncio.run_coroutine_threadsafe(work, self._loop)
         return LATER
+
+
+def _is_tcp(sock: socket.socket) -> bool:
+    return sock.type == socket.SOCK_STREAM and sock.proto == socket.IPPROTO_TCP
 
 
 def _device(sock: socket.socket) -> str:

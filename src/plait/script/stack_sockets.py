@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
-from plait.addresses import IpAddress
+from plait.addresses import IpAddress, unmapped
 from plait.errors import UsageError
 from plait.host.events import (
     Accepted,
@@ -166,7 +166,7 @@ class StackSockets(Sockets):
     def bind(self, handle: int, address: IpAddress, port: int) -> None:
         """Remember the address."""
         sock = self._get(handle)
-        sock.address, sock.port = _plain(address), port
+        sock.address, sock.port = unmapped(address), port
         if int(sock.address) == 0:
             sock.address = None
 
@@ -287,7 +287,7 @@ class StackSockets(Sockets):
         """Begin a connection and return its id."""
         connection_id = self._host.connect(
             self.now(),
-            _plain(address),
+            unmapped(address),
             port,
             local=sock.address,
             local_port=sock.port,
@@ -442,13 +442,6 @@ def _check_flags(flags: int) -> None:
     unknown = flags & ~(_DONTWAIT | _NOSIGNAL)
     if unknown:
         raise UnsupportedError(f"MSG flags {unknown:#x} on plait's stack")
-
-
-def _plain(address: IpAddress) -> IpAddress:
-    """Return the IPv4 address that an IPv6 one stands for (RFC 4291, 2.5.5.2)."""
-    if address.version == 6 and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
 
 
 def _apply(sock: _Socket, event: Event) -> None:

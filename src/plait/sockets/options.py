@@ -20,6 +20,8 @@ from typing import Final
 
 from plait.addresses import IpAddress
 from plait.aio.connection import Subflow
+from plait.linux.families import family_of
+from plait.linux.sockaddr import pack_sockaddr
 from plait.sockets.errors import invalid
 
 TCP_MULTIPATH_ENABLE: Final = 0x689701
@@ -82,10 +84,7 @@ class SubflowStatus:
 
 def pack_address(address: IpAddress, port: int = 0) -> bytes:
     """Return a struct sockaddr_in or sockaddr_in6."""
-    at = port.to_bytes(2)
-    if address.version == 4:
-        return _V4.pack(socket.AF_INET, at, address.packed)
-    return _V6.pack(socket.AF_INET6, at, address.packed)
+    return pack_sockaddr(family_of(address), (address, port))
 
 
 def unpack_addresses(octets: bytes) -> list[tuple[IpAddress, int]]:

@@ -13,6 +13,7 @@ from plait.linux import sockopts
 from plait.linux.mptcp_sockets import connect, listen
 from plait.linux.netns import Namespace, can_make_namespaces, veth_pair
 from plait.linux.path_manager import SUBFLOW
+from plait.linux.sockaddr import parse_sockaddr
 from plait.linux.socket_options import SocketOptions
 from plait.linux.sockopts import connection_info, is_mptcp, mptcp_info
 
@@ -46,7 +47,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize(("octets", "address"), ADDRESSES.values(), ids=ADDRESSES.keys())
 def test_socket_addresses(octets: bytes, address: str) -> None:
-    assert sockopts._parse_address(octets.ljust(128, b"\0")) == (ip_address(address), 5001)
+    assert parse_sockaddr(octets.ljust(128, b"\0")) == (ip_address(address), 5001)
 
 
 STRIDES = {

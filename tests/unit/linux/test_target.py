@@ -12,26 +12,7 @@ from pathlib import Path
 import pytest
 
 from plait.errors import PrivilegeError
-from plait.linux.target import Target, check_sight, parse_sockaddr
-
-SOCKADDRS = {
-    "IPv4": ("0200 0050 0a000001 0000000000000000", ("10.0.0.1", 80)),
-    "IPv6": ("0a00 01bb 00000000 20010db8000000000000000000000001 00000000", ("2001:db8::1", 443)),
-    "mapped": ("0a00 0007 00000000 00000000000000000000ffff0a000001 00000000", ("10.0.0.1", 7)),
-    "shorter than C has it": ("0a00 0007 00000000 20010db8000000000000000000000001",
-                              ("2001:db8::1", 7)),
-    "unspecified": ("0000 0000 00000000 0000000000000000", None),
-    "Unix": ("0100 2f746d70", None),
-    "cut": ("0200 0050 0a00", None),
-    "IPv6 cut": ("0a00 01bb 00000000 20010db8", None),
-    "nothing": ("", None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("octets", "expected"), SOCKADDRS.values(), ids=SOCKADDRS.keys())
-def test_a_socket_address(octets: str, expected: tuple[str, int] | None) -> None:
-    found = parse_sockaddr(bytes.fromhex(octets))
-    assert found == (None if expected is None else (ip_address(expected[0]), expected[1]))
+from plait.linux.target import Target, check_sight
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from support.socket_world import exactly, until_true
 from plait.aio.stack import Stack
 from plait.drivers.memory import pair
 from plait.linux.destinations import Choice, Pattern
-from plait.linux.target import Destination
+from plait.linux.sockaddr import Destination
 from plait.proxy.unmodified import StackSteering
 from plait.sockets import Socket, create_connection, create_server, run_stack
 
