@@ -123,6 +123,20 @@ class Source(asyncio.Protocol):
             self._transport.write(BLOCK)
 
 
+async def sink_once(stack: Stack, port: int) -> dict[str, float]:
+    """Accept one connection and count what comes."""
+    sinks: asyncio.Queue[Sink] = asyncio.Queue()
+
+    def accept() -> Sink:
+        sink = Sink()
+        sinks.put_nowait(sink)
+        return sink
+
+    await stack.create_server(accept, None, port)
+    print("ready", flush=True)
+    return await (await sinks.get()).done
+
+
 async def plait_end(options: argparse.Namespace) -> dict[str, float]:
     """Run one end on plait's stack."""
     packets = [PacketSpec.parse(text) for text in options.packet]
@@ -137,16 +151,7 @@ async def plait_end(options: argparse.Namespace) -> dict[str, float]:
             )
             await source.done
             return {}
-        sinks: asyncio.Queue[Sink] = asyncio.Queue()
-
-        def accept() -> Sink:
-            sink = Sink()
-            sinks.put_nowait(sink)
-            return sink
-
-        await stack.create_server(accept, None, options.port)
-        print("ready", flush=True)
-        return await (await sinks.get()).done
+        return await sink_once(stack, options.port)
 
 
 def usage() -> dict[str, float]:

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from configurations import PORT, Configuration, tun_world, veth_world
-from reporting import Row, is_root, options, save, show
+from reporting import Row, is_root, options, save, show, turns
 from rich.console import Console
 
 from plait.aio.stack import Stack
@@ -188,14 +188,11 @@ def main() -> int:
         return 2
     console = Console()
     samples: dict[str, list[list[float]]] = {}
-    for number in range(chosen.rounds):
-        for row in ROWS:
-            if chosen.only not in row.name:
-                continue
-            took = measure(row, chosen.trips)
-            samples.setdefault(row.name, []).append(took)
-            median = statistics.median(took)
-            console.print(f"round {number + 1}  {median:8.1f} us  {row.name}", highlight=False)
+    for number, row in turns(chosen, ROWS):
+        took = measure(row, chosen.trips)
+        samples.setdefault(row.name, []).append(took)
+        median = statistics.median(took)
+        console.print(f"round {number}  {median:8.1f} us  {row.name}", highlight=False)
     rows = summarize(samples)
     show(rows, console, HEADINGS, "request and response of 64 octets")
     save(chosen.json, rows=rows)

@@ -6,9 +6,9 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rich.table import Table
 
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Row = dict[str, object]
+
+
+class HasName(Protocol):
+    """What is measured."""
+
+    @property
+    def name(self) -> str:
+        """As the table calls it."""
+
+
+_Named = TypeVar("_Named", bound=HasName)
 
 
 def options(doc: str | None, *, rounds: int, what: str) -> argparse.ArgumentParser:
@@ -33,6 +44,14 @@ def is_root(name: str) -> bool:
         return True
     print(f"{name}: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
     return False
+
+
+def turns(chosen: argparse.Namespace, rows: Sequence[_Named]) -> Iterator[tuple[int, _Named]]:
+    """Yield the number of a round, from 1 on, and a row: all that were chosen, round by round."""
+    for number in range(chosen.rounds):
+        for row in rows:
+            if chosen.only in row.name:
+                yield number + 1, row
 
 
 def show(rows: list[Row], console: Console, headings: Sequence[str], title: str) -> None:

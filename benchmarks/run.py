@@ -12,7 +12,7 @@ import statistics
 import sys
 
 from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
-from reporting import Row, is_root, options, save, show
+from reporting import Row, is_root, options, save, show, turns
 from rich.console import Console
 
 from plait.wire.checksum import BACKEND
@@ -67,20 +67,16 @@ def main() -> int:
     console.print(f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, "
                   f"checksums by {BACKEND}")  # fmt: skip
     samples: dict[str, list[Sample]] = {}
-    for number in range(chosen.rounds):
-        for configuration in CONFIGURATIONS:
-            if chosen.only not in configuration.name:
-                continue
-            reason = can_run(configuration)
-            if reason is not None:
-                console.print(f"{configuration.name}: left out, {reason}", highlight=False)
-                continue
-            sample = measure(configuration, chosen.seconds)
-            samples.setdefault(configuration.name, []).append(sample)
-            console.print(
-                f"round {number + 1}  {sample.gbit:7.2f} Gbit/s  {configuration.name}",
-                highlight=False,
-            )
+    for number, configuration in turns(chosen, CONFIGURATIONS):
+        reason = can_run(configuration)
+        if reason is not None:
+            console.print(f"{configuration.name}: left out, {reason}", highlight=False)
+            continue
+        sample = measure(configuration, chosen.seconds)
+        samples.setdefault(configuration.name, []).append(sample)
+        console.print(
+            f"round {number}  {sample.gbit:7.2f} Gbit/s  {configuration.name}", highlight=False
+        )
     rows = summarize(samples)
     show(rows, console, HEADINGS, "goodput, medians")
     save(chosen.json, python=python, rows=rows)

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
 
-from endpoints import BLOCK, Sink, Source, usage
-from reporting import Row, options, save, show
+from endpoints import BLOCK, Source, sink_once, usage
+from reporting import Row, options, save, show, turns
 from rich.console import Console
 
 from plait.aio.stack import Stack
@@ -104,16 +104,7 @@ async def plait_end(side: str, wanted: Configuration, seconds: float) -> dict[st
             _, source = await stack.create_connection(lambda: Source(seconds), ADDRESS, PORT)
             await source.done
             return {}
-        sinks: asyncio.Queue[Sink] = asyncio.Queue()
-
-        def accept() -> Sink:
-            sink = Sink()
-            sinks.put_nowait(sink)
-            return sink
-
-        await stack.create_server(accept, None, PORT)
-        print("ready", flush=True)
-        return await (await sinks.get()).done
+        return await sink_once(stack, PORT)
 
 
 def quic_configuration(*, client: bool) -> QuicConfiguration:
@@ -248,16 +239,14 @@ def main() -> int:
     python = f"{platform.python_implementation()} {platform.python_version()}"
     console.print(f"{python}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
     samples: dict[str, list[dict[str, float]]] = {}
-    for number in range(chosen.rounds):
-        for configuration in CONFIGURATIONS:
-            if chosen.only not in configuration.name or (configuration.quic and not has_aioquic):
-                continue
-            sample = measure(configuration, chosen.seconds)
-            samples.setdefault(configuration.name, []).append(sample)
-            console.print(
-                f"round {number + 1}  {sample['gbit']:7.3f} Gbit/s  {configuration.name}",
-                highlight=False,
-            )
+    for number, configuration in turns(chosen, CONFIGURATIONS):
+        if configuration.quic and not has_aioquic:
+            continue
+        sample = measure(configuration, chosen.seconds)
+        samples.setdefault(configuration.name, []).append(sample)
+        console.print(
+            f"round {number}  {sample['gbit']:7.3f} Gbit/s  {configuration.name}", highlight=False
+        )
     rows = summarize(samples)
     show(rows, console, HEADINGS, "goodput, medians")
     save(chosen.json, python=python, rows=rows)

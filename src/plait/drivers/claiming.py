@@ -12,7 +12,7 @@ from typing import Final
 
 from plait.drivers.discovery import Discovery
 from plait.drivers.offload import READ_OCTETS
-from plait.drivers.virtio import HEADER_OCTETS
+from plait.drivers.virtio import HEADER_OCTETS, NO_HEADER
 from plait.errors import DecodeError, UsageError
 
 PROBES: Final = 3
@@ -20,8 +20,6 @@ PROBES: Final = 3
 
 PROBE_SECONDS: Final = 0.1
 """After each, shorter than RFC 5227 has it: a command should not wait for five seconds."""
-
-_NO_HEADER: Final = bytes(HEADER_OCTETS)
 
 
 def claim(opened: socket.socket, discovery: Discovery) -> None:
@@ -38,7 +36,7 @@ def claim(opened: socket.socket, discovery: Discovery) -> None:
 def _send(opened: socket.socket, frames: list[bytes]) -> None:
     for frame in frames:
         with suppress(OSError):  # a full queue: there are more probes
-            os.write(opened.fileno(), _NO_HEADER + frame)
+            os.write(opened.fileno(), NO_HEADER + frame)
 
 
 def _listen(opened: socket.socket, discovery: Discovery) -> None:

@@ -67,7 +67,28 @@ def _sums(payload: tuple[Buffer, ...], size: Octets) -> Iterator[int]:
     return (sum_pieces(piece) for piece, _ in cut(payload, size))
 
 
-class Merger:
+class Growing:
+    """A segment that later packets continue: it becomes a super-segment when no more do."""
+
+    def __init__(self) -> None:
+        self._segment: Segment | None = None
+        self._payload: list[Buffer] = []
+        self._size: Octets = 0
+        self._length: Octets = 0
+
+    def finish(self) -> None:
+        """Complete the segment that was begun; nothing continues it any more."""
+        segment = self._segment
+        if segment is None:
+            return
+        if self._length > self._size:
+            segment.payload = tuple(self._payload)
+            segment.length = self._length
+            segment.segment_size = self._size
+        self._segment = None
+
+
+class Merger(Growing):
     """Joins packets to the segment before them that they continue.
 
     They do if they differ from it in sequence number and payload only: same addresses, ports,
@@ -76,12 +97,9 @@ class Merger:
     """
 
     def __init__(self) -> None:
-        self._segment: Segment | None = None
+        super().__init__()
         self._head: bytes = b""  # the packet that `_segment` was parsed from
         self._ip: Octets = 0
-        self._payload: list[Buffer] = []
-        self._size: Octets = 0
-        self._length: Octets = 0
 
     def begin(self, packet: bytes, segment: Segment) -> None:
         """Let later packets continue `segment`, which was parsed from `packet`, if they can."""
@@ -117,17 +135,6 @@ class Merger:
         if length < self._size or segment.flags & PSH:
             self.finish()
         return True
-
-    def finish(self) -> None:
-        """Complete the segment that was begun; nothing continues it any more."""
-        segment = self._segment
-        if segment is None:
-            return
-        if self._length > self._size:
-            segment.payload = tuple(self._payload)
-            segment.length = self._length
-            segment.segment_size = self._size
-        self._segment = None
 
     def _continues(self, packet: bytes, start: Octets) -> bool:
         """Return whether the headers differ as those of one super-segment do."""

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from typing import Any, Final
 
-from plait.errors import NotSupportedError, PrivilegeError, UsageError
+from plait.drivers.programs import ENVIRONMENT, complaint
+from plait.errors import PrivilegeError, UsageError
 
 _PROGRAM: Final = "nft"
-_ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-
-
-def check_nft(purpose: str) -> None:
-    """Raise NotSupportedError if the program is missing.
-
-    Args:
-        purpose: What needs it, as the subject of a sentence.
-    """
-    if shutil.which(_PROGRAM, path=_ENVIRONMENT["PATH"]) is None:
-        raise NotSupportedError(f"{purpose} needs the program nft: install the package nftables")
 
 
 def run_nft(*words: str) -> str:
     """Return what `nft` prints.  Raises UsageError with its first line if it refuses."""
-    done = subprocess.run(  # noqa: S603 - the words are ours
-        [_PROGRAM, *words], env=_ENVIRONMENT, capture_output=True, text=True, check=False
+    ran = subprocess.run(  # noqa: S603 - the words are ours
+        [_PROGRAM, *words], env=ENVIRONMENT, capture_output=True, text=True, check=False
     )
-    if done.returncode == 0:
-        return done.stdout
-    complaint = next(iter(done.stderr.strip().splitlines()), f"status {done.returncode}")
-    if "not permitted" in complaint:
+    said = complaint(ran)
+    if not said:
+        return ran.stdout
+    if "not permitted" in said:
         raise PrivilegeError("changing the packet filter needs CAP_NET_ADMIN: run as root")
-    raise UsageError(f"nft refuses: {complaint}")
+    raise UsageError(f"nft refuses: {said}")
 
 
 def objects(kind: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from plait.drivers.offload import READ_OCTETS, cut, parse_whole, whole
 from plait.drivers.packet_sharing import Guard, check_ports, forwards
 from plait.drivers.packet_socket import is_gone, open_packet_socket
 from plait.drivers.packet_spec import PacketSpec, settle
-from plait.drivers.virtio import GSO_NONE, HEADER_OCTETS
+from plait.drivers.virtio import GSO_NONE, HEADER_OCTETS, NO_HEADER
 from plait.errors import DecodeError, UsageError
 from plait.units import Nanos, Octets
 from plait.wire.ethernet import HEADER_OCTETS as ETHERNET
@@ -52,9 +52,6 @@ _MAX_LINKS: Final = 4096
 
 _KIND: Final = slice(_BEFORE - 2, _BEFORE)
 _IPV4: Final = IPV4.to_bytes(2, "big")
-
-_NO_HEADER: Final = bytes(HEADER_OCTETS)
-"""A virtio-net header that asks for nothing."""
 
 _DOWN: Final = frozenset({errno.ENETDOWN, errno.ENXIO, errno.ENODEV})
 
@@ -172,7 +169,7 @@ class PacketDriver(Driver):
             answers, released = self._discovery.take(now, frame)
             self.counters.conflicts = self._discovery.conflicts
             for answer in answers:
-                self._write([_NO_HEADER + answer])
+                self._write([NO_HEADER + answer])
             if released is not None:
                 self._links.clear()
                 self.write_burst(now, released)
@@ -215,7 +212,7 @@ class PacketDriver(Driver):
 
     def _ask(self) -> None:
         for frame in self._discovery.questions():
-            self._write([_NO_HEADER + frame])
+            self._write([NO_HEADER + frame])
 
     def _check_link(self) -> None:
         """Raise OSError if the interface is gone for good; one that is down may come back."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from plait.addresses import IpAddress
-from plait.drivers.nft import check_nft, objects, run_nft
+from plait.drivers.nft import objects, run_nft
+from plait.drivers.programs import check_program
 from plait.errors import UsageError
 
 _NAME: Final = re.compile(r"plait-(\d+)-(\d+)-\d+")
@@ -47,7 +48,7 @@ class Guard:
     """
 
     def __init__(self, interface: str, addresses: Sequence[IpAddress], ports: range | None) -> None:
-        check_nft("sharing an address with the kernel")
+        check_program("nft", "sharing an address with the kernel")
         remove_stale()
         self._name = f"plait-{os.getpid()}-{start_of(os.getpid())}-{next(_numbers)}"
         table = f"{_FAMILY} {self._name}"

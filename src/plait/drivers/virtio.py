@@ -15,6 +15,9 @@ from plait.wire.segment import CWR, Segment
 
 HEADER_OCTETS: Final = 10
 
+NO_HEADER: Final = bytes(HEADER_OCTETS)
+"""One that asks for nothing."""
+
 NEEDS_CSUM: Final = 1
 """Flag: the checksum field holds the pseudo-header's sum only."""
 

@@ -11,11 +11,12 @@ from typing import Final
 
 from plait.drivers.kernel_view import read_kernel
 from plait.drivers.nft import objects
+from plait.drivers.programs import check_program
 from plait.errors import UsageError
 from plait.uplinks.discovery import Uplink, find_uplinks
 from plait.uplinks.journal import Attachment, Journal, load, locked, namespace_cookie
 from plait.uplinks.plan import TABLE, make_plan
-from plait.uplinks.steps import Command, Step, check_programs, perform_all, undo_all
+from plait.uplinks.steps import Command, Step, perform_all, undo_all
 
 _DEAF_TO: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,7 +25,8 @@ def prepare(
     wanted: Sequence[str], slots: int, owner: int | None
 ) -> tuple[list[Uplink], list[Step], list[list[Attachment]]]:
     """Return what would be done.  Raises UsageError, before any change, if it cannot be."""
-    check_programs("ip", "nft")
+    for name in ("ip", "nft"):
+        check_program(name, "plait up")
     if any(one["name"] == TABLE and one["family"] == "inet" for one in objects("table")):
         raise UsageError(
             f"a table inet {TABLE} is in the packet filter that plait up knows nothing of: "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import shlex
-import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from plait.errors import NotSupportedError, UsageError
+from plait.drivers.programs import ENVIRONMENT, complaint
+from plait.errors import UsageError
 
 Command: TypeAlias = tuple[str, ...]
 
 _SYSCTL: Final = "sysctl"
 _SYSCTLS: Final = Path("/proc/sys")
-_ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 _CONTAINER: Final = "run it outside of the container, or make /proc/sys writable there"
 
@@ -67,21 +66,11 @@ def show(command: Command) -> str:
     return shlex.join(command)
 
 
-def check_programs(*names: str) -> None:
-    """Raise NotSupportedError naming the package of the first program that is missing."""
-    packages = {"ip": "iproute2", "nft": "nftables"}
-    for name in names:
-        if shutil.which(name, path=_ENVIRONMENT["PATH"]) is None:
-            raise NotSupportedError(
-                f"plait up needs the program {name}: install the package {packages[name]}"
-            )
-
-
 def perform(command: Command) -> None:
     """Run a command.  Raises StepError with what it complains of."""
-    complaint = _complaint(command)
-    if complaint:
-        raise StepError(_failed(command, complaint))
+    said = _complaint(command)
+    if said:
+        raise StepError(_failed(command, said))
 
 
 def perform_all(
@@ -118,18 +107,18 @@ def undo_all(steps: Sequence[Step], done: Callable[[Command], None]) -> list[str
     failures = []
     for step in reversed(steps):
         for command in step.undo:
-            complaint = _complaint(command)
-            if not complaint:
+            said = _complaint(command)
+            if not said:
                 with suppress(OSError):  # nobody reads what is told: that must not stop it
                     done(command)
-            elif not any(phrase in complaint for phrase in _ABSENT):
-                failures.append(_failed(command, complaint))
+            elif not any(phrase in said for phrase in _ABSENT):
+                failures.append(_failed(command, said))
     return failures
 
 
-def _failed(command: Command, complaint: str) -> str:
+def _failed(command: Command, said: str) -> str:
     first, *more = show(command).splitlines()
-    return f"`{first}{' ...' if more else ''}` failed: {complaint}"
+    return f"`{first}{' ...' if more else ''}` failed: {said}"
 
 
 def _complaint(command: Command) -> str:
@@ -144,13 +133,11 @@ def _complaint(command: Command) -> str:
         return ""
     ran = subprocess.run(  # noqa: S603 - the words are ours
         command,
-        env=_ENVIRONMENT,
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
         close_fds=False,  # if we are killed, it keeps the lock until it has ended
         process_group=0,  # Ctrl-C is for us alone: we may be taking changes back
     )
-    if ran.returncode == 0:
-        return ""
-    return next(iter(ran.stderr.strip().splitlines()), f"status {ran.returncode}")
+    return complaint(ran)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from plait.cli.main import run
-from plait.uplinks import changing, journal, steps
+from plait.drivers import programs
+from plait.uplinks import changing, journal
 from plait.uplinks.journal import Attachment, Journal, namespace_cookie
 
 DEVICE = Attachment(
@@ -95,7 +96,7 @@ def test_a_missing_program_is_told_before_any_change(
 ) -> None:
     other = tmp_path / ("ip" if program == "nft" else "nft")
     other.touch(mode=0o755)
-    monkeypatch.setattr(steps, "_ENVIRONMENT", {"PATH": str(tmp_path)})
+    monkeypatch.setattr(programs, "ENVIRONMENT", {"PATH": str(tmp_path)})
     monkeypatch.setattr(changing, "perform_all", None)  # it is not to come so far
     assert run(["up"]) == 2
     assert f"needs the program {program}" in capsys.readouterr().err

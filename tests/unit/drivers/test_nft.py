@@ -4,15 +4,16 @@ import shutil
 
 import pytest
 
-from plait.drivers import nft
-from plait.drivers.nft import check_nft, objects, run_nft
+from plait.drivers import programs
+from plait.drivers.nft import objects, run_nft
+from plait.drivers.programs import check_program
 from plait.errors import NotSupportedError, UsageError
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nft, "_ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr(programs, "ENVIRONMENT", {"PATH": "/nowhere"})
     with pytest.raises(NotSupportedError, match=r"this needs the program nft: .* nftables"):
-        check_nft("this")
+        check_program("nft", "this")
 
 
 needs_nft = pytest.mark.skipif(shutil.which("nft") is None, reason="no nft: install nftables")

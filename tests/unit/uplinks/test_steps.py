@@ -5,13 +5,13 @@ import os
 
 import pytest
 
+from plait.drivers import programs
+from plait.drivers.programs import check_program
 from plait.errors import NotSupportedError
-from plait.uplinks import steps
 from plait.uplinks.steps import (
     Command,
     Step,
     StepError,
-    check_programs,
     perform,
     perform_all,
     read_sysctl,
@@ -106,6 +106,6 @@ def test_settings_of_a_container_cannot_be_written(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "_ENVIRONMENT", {"PATH": "/nowhere"})
+    monkeypatch.setattr(programs, "ENVIRONMENT", {"PATH": "/nowhere"})
     with pytest.raises(NotSupportedError, match="program nft: install the package nftables"):
-        check_programs("nft")
+        check_program("nft", "plait up")

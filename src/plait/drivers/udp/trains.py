@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
+from plait.drivers.merging import Growing
 from plait.drivers.udp.format import ID_OCTETS
 from plait.units import Octets
 from plait.wire.segment import ACK, CWR, FIN, PSH, Buffer, Segment
@@ -128,7 +129,7 @@ def _with_flags(tail: Buffer, flags: int) -> bytes:
     return b"".join((tail[:at], bytes((flags,)), tail[at + 1 :]))
 
 
-class Joiner:
+class Joiner(Growing):
     """Joins datagrams to the segment before them that they continue.
 
     They do if they differ from it in sequence number and payload only, none of them empty, none
@@ -136,15 +137,12 @@ class Joiner:
     """
 
     def __init__(self) -> None:
-        self._segment: Segment | None = None
+        super().__init__()
         self._mark: object = None
         self._prefix = b""
         self._tail = b""
         self._seq = 0
         self._body: Octets = 0
-        self._size: Octets = 0
-        self._length: Octets = 0
-        self._payload: list[Buffer] = []
 
     def begin(self, octets: bytes, at: int, segment: Segment, mark: object) -> None:
         """Let later datagrams continue `segment`, whose datagram begins at `at` in `octets`.
@@ -217,17 +215,6 @@ class Joiner:
         self._length += length
         if length < self._size or self._length > _ENOUGH:
             self.finish()
-
-    def finish(self) -> None:
-        """Complete the run that was begun; nothing continues it any more."""
-        segment = self._segment
-        if segment is None:
-            return
-        if self._length > self._size:
-            segment.payload = tuple(self._payload)
-            segment.length = self._length
-            segment.segment_size = self._size
-        self._segment = None
 
     def _end(self, octets: bytes, at: int, stop: int) -> int:
         """Join a datagram that ends the run with a push or a FIN; return where the next begins."""
