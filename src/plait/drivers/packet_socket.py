@@ -11,6 +11,7 @@ from typing import Final
 
 from plait.drivers.packet_filter import frame_filter, program_option, serialize
 from plait.drivers.packet_spec import Station
+from plait.drivers.socket_buffers import enlarge
 from plait.errors import NotSupportedError, PrivilegeError
 from plait.units import Octets
 from plait.wire import ndp
@@ -24,8 +25,6 @@ _MULTICAST: Final = 0
 """PACKET_MR_MULTICAST; linux/if_packet.h, like the options above."""
 
 _SO_ATTACH_FILTER: Final = 26
-_SO_SNDBUFFORCE: Final = 32
-_SO_RCVBUFFORCE: Final = 33
 
 _ALL: Final = 0x0003
 """ETH_P_ALL."""
@@ -65,11 +64,7 @@ def open_packet_socket(station: Station, ports: range | None) -> socket.socket:
             ) from None
         with suppress(OSError):  # the filter leaves them out too, at a price
             opened.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
-        for forced, asked in (
-            (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
-            (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
-        ):
-            _enlarge(opened, forced, asked)
+        enlarge(opened, _BUFFER)
         opened.bind((station.name, _ALL))
         _join(opened, station)
     except BaseException:
@@ -90,14 +85,6 @@ def _attach(opened: socket.socket, program: bytes) -> None:
     """Have the kernel filter what is received, before anything is."""
     memory = ctypes.create_string_buffer(program, len(program))
     opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program_option(memory))
-
-
-def _enlarge(opened: socket.socket, forced: int, asked: int) -> None:
-    """Give a buffer its size, or what the limits of the machine allow."""
-    try:
-        opened.setsockopt(socket.SOL_SOCKET, forced, _BUFFER)
-    except OSError:
-        opened.setsockopt(socket.SOL_SOCKET, asked, _BUFFER)
 
 
 def _join(opened: socket.socket, station: Station) -> None:

@@ -42,10 +42,10 @@ _IFA_F_NODAD: Final = 0x02
 _LOCAL_TABLE: Final = 255
 """RT_TABLE_LOCAL; linux/rtnetlink.h."""
 
-_QUEUE_PACKETS: Final = 10_000
+QUEUE_PACKETS: Final = 10_000
 """txqueuelen: the kernel must not drop a window's worth of packets before they are read."""
 
-_IPV6_QUIET: Final = {
+IPV6_QUIET: Final = {
     "accept_dad": "0",
     "router_solicitations": "0",
     "addr_gen_mode": "1",
@@ -108,7 +108,7 @@ class TunDevice:
             if link.get_attr("IFLA_MTU") != spec.mtu:
                 wanted["mtu"] = spec.mtu
             if self._made:
-                wanted["txqlen"] = _QUEUE_PACKETS
+                wanted["txqlen"] = QUEUE_PACKETS
             if link["state"] != "up":
                 wanted["state"] = "up"
             if wanted:
@@ -226,7 +226,7 @@ def _set_offload(fd: int, *, wanted: bool) -> bool:
 
 
 def _quiet_ipv6(name: str) -> None:
-    for key, value in _IPV6_QUIET.items():
+    for key, value in IPV6_QUIET.items():
         _set_ipv6(name, key, value)
 
 

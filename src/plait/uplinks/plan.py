@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from plait.drivers.kernel_view import KernelView
+from plait.drivers.tun_device import IPV6_QUIET, QUEUE_PACKETS
 from plait.errors import UsageError
 from plait.uplinks.discovery import Uplink, Way
 from plait.uplinks.journal import Attachment
@@ -33,12 +34,8 @@ _DEVICES: Final = 64
 _LAST_METRIC: Final = 4278198272
 """Of the route that refuses, which must come after every other."""
 
-_QUEUE_PACKETS: Final = 10_000
-"""txqueuelen: the kernel must not drop a window's worth of packets before they are read."""
-
 _ALL_V6: Final = "net/ipv6/conf/all/forwarding"
 _SYSCTLS_V6: Final = Path("/proc/sys/net/ipv6/conf")
-_QUIET: Final = {"accept_dad": "0", "router_solicitations": "0", "addr_gen_mode": "1"}
 
 
 def make_plan(
@@ -117,10 +114,10 @@ def _device(attachment: Attachment, owner: int | None) -> Iterator[Step]:
         ("ip", "tuntap", "add", "dev", name, "mode", "tun", *user, "vnet_hdr"),
         (("ip", "link", "delete", "dev", name),),
     )
-    for key, value in _QUIET.items():
+    for key, value in IPV6_QUIET.items():
         if read_sysctl(f"net/ipv6/conf/lo/{key}") is not None:
             yield Step(set_sysctl(f"net/ipv6/conf/{name}/{key}", value))
-    queue = str(_QUEUE_PACKETS)
+    queue = str(QUEUE_PACKETS)
     mtu = str(attachment.mtu)
     yield Step(("ip", "link", "set", "dev", name, "mtu", mtu, "txqueuelen", queue, "up"))
     for peer in attachment.peer:

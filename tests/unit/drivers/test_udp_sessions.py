@@ -18,7 +18,7 @@ from plait.drivers.udp.format import (
     is_control,
     keep_alive,
 )
-from plait.drivers.udp.session import MAX_HELD, Outer
+from plait.drivers.udp.session import MAX_HELD, SILENCE, Outer
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.segment import ACK, SYN, Segment
 
@@ -345,7 +345,7 @@ def test_a_session_that_nobody_uses_ends_after_two_hours() -> None:
     network, client, server = connected()
     network.wait(initiating.UNUSED + 20 * SECOND)
     assert client.live == []
-    network.wait(responding.SILENCE + 61 * SECOND)
+    network.wait(SILENCE + 61 * SECOND)
     assert server.live == []
 
 
@@ -402,7 +402,7 @@ def test_a_session_outlives_a_stop_of_its_program() -> None:
     """Ctrl-Z and `fg`: a silence that nobody was asked about ends nothing."""
     network, client, server = connected()
     stopped = network.ends.pop(client.outer)
-    network.wait(responding.SILENCE + 100 * SECOND)
+    network.wait(SILENCE + 100 * SECOND)
     assert server.live == []
     network.ends[client.outer] = stopped
     network.wait(20 * SECOND)
@@ -414,7 +414,7 @@ def test_a_session_outlives_a_stop_of_its_program() -> None:
 def test_a_peer_that_does_not_come_back_is_given_up() -> None:
     network, client, server = connected()
     del network.ends[server.outer]
-    network.wait(initiating.SILENCE + 20 * SECOND)
+    network.wait(SILENCE + 20 * SECOND)
     assert client.live == []
     assert client.counters.closed == 1
 

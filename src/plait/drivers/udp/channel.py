@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from plait.drivers.interfaces import interface_mtu, interface_of
+from plait.drivers.socket_buffers import enlarge
 from plait.drivers.udp.format import UDP_OCTETS
 from plait.drivers.udp.session import Outer
 from plait.drivers.udp.spec import UdpSpec
@@ -40,8 +41,6 @@ _BUFFER_OCTETS: Final = 8 << 20
 _SOL_UDP: Final = 17
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
-_SO_SNDBUFFORCE: Final = 32
-_SO_RCVBUFFORCE: Final = 33
 _MSG_ERRQUEUE: Final = 0x2000
 _PMTUDISC_PROBE: Final = 3
 """Do not fragment, and leave it to us to learn how much fits."""
@@ -275,12 +274,7 @@ class Channel:
     def _set_options(self, *, offload: bool) -> None:
         """Ask for all that the system has."""
         names = self._names
-        for option, forced in (
-            (socket.SO_RCVBUF, _SO_RCVBUFFORCE),
-            (socket.SO_SNDBUF, _SO_SNDBUFFORCE),
-        ):
-            if not (_LINUX and self._try(socket.SOL_SOCKET, forced, _BUFFER_OCTETS)):
-                self._try(socket.SOL_SOCKET, option, _BUFFER_OCTETS)
+        enlarge(self._socket, _BUFFER_OCTETS)
         if not _LINUX:
             return
         self._try(names.level, names.mtu_discover, _PMTUDISC_PROBE)

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Final
 
 from plait.drivers.udp.format import ID_OCTETS, INIT, NO_NONCE, PROOF, Control, keep_alive
-from plait.drivers.udp.session import MAX_HELD, Opening, Outer, Session
+from plait.drivers.udp.session import MAX_HELD, SILENCE, Opening, Outer, Session
 from plait.drivers.udp.table import Table, is_virtual
 from plait.units import MILLISECOND, SECOND, Nanos
 from plait.wire.segment import Segment
@@ -28,14 +28,13 @@ SOON: Final[Nanos] = SECOND
 MAX_SILENT: Final = 3
 """Keep-alives without an answer after which the session is opened again."""
 
-SILENCE: Final[Nanos] = 600 * SECOND
-"""A session whose peer was not heard for so long is over."""
-
 MIN_TRIES: Final = 4
-"""But it has to be asked so often: we may have been stopped for most of that time."""
+"""How often a peer that is silent has to be asked before its session is over: we may have been
+stopped for most of that time."""
 
 UNUSED: Final[Nanos] = 7440 * SECOND
-"""So is one that carried no segment for so long: 2 hours and 4 minutes (RFC 5382, REQ-5)."""
+"""One that carried no segment for so long is over as well: 2 hours and 4 minutes (RFC 5382,
+REQ-5)."""
 
 MAX_OPENING: Final = 64
 """Peers that may owe their first answer at a time; the oldest attempt makes room."""

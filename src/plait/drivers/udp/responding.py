@@ -16,15 +16,12 @@ from plait.drivers.udp.format import (
     NO_NONCE,
     Control,
 )
-from plait.drivers.udp.session import Outer, Session
+from plait.drivers.udp.session import SILENCE, Outer, Session
 from plait.drivers.udp.table import Table
-from plait.units import MILLISECOND, SECOND, Nanos, Octets
+from plait.units import MILLISECOND, Nanos, Octets
 
 CHALLENGE_INTERVAL: Final[Nanos] = 50 * MILLISECOND
 """How often at most the peer of one session is asked to prove another address."""
-
-SILENCE: Final[Nanos] = 600 * SECOND
-"""A session whose peer was not heard for so long is over; keep-alives count."""
 
 _KEY_OCTETS: Final = 32
 

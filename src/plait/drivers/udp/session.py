@@ -7,11 +7,14 @@ from typing import Any, Final, TypeAlias
 
 from plait.addresses import IpAddress
 from plait.drivers.base import DriverCounters
-from plait.units import Nanos
+from plait.units import SECOND, Nanos
 from plait.wire.segment import Segment
 
 Outer: TypeAlias = tuple[Any, ...]
 """A UDP endpoint as `socket` names it: host and port, and for IPv6 flow label and scope."""
+
+SILENCE: Final[Nanos] = 600 * SECOND
+"""A session whose peer was not heard for so long is over; keep-alives count."""
 
 MAX_HELD: Final = 8
 """Segments that wait for their session to be proved; more are dropped."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from plait.addresses import IpAddress
+from plait.drivers.tun_spec import MAX_MTU, MIN_MTU, MIN_MTU_V6
 from plait.errors import UsageError
 from plait.units import SECOND, Nanos, Octets
 
@@ -21,10 +22,6 @@ KEEP_ALIVE: Final[Nanos] = 15 * SECOND
 """RFC 4787, REQ-5 has NATs remember a mapping for two minutes; many do so for 30 seconds."""
 
 MIN_SECRET: Final[Octets] = 16
-
-MIN_MTU: Final[Octets] = 576
-MIN_MTU_V6: Final[Octets] = 1280
-MAX_MTU: Final[Octets] = 65_535
 
 _TEXT: Final = re.compile(
     r"(\[(?P<v6>[^\]]*)\]|(?P<v4>[^:@\[\]]*))(:(?P<port>[0-9]{1,9}))?(@(?P<at>.+))?"
