@@ -15,6 +15,23 @@ from pyroute2 import netns as namespaces
 settings.register_profile("plait", deadline=None)  # a loaded machine is not a failure
 settings.load_profile("plait")
 
+TESTS = Path(__file__).parent
+
+REAL_TIME = (
+    *("api", "connectors", "examples", "interop", "programs"),
+    *("unit/aio", "unit/cli", "unit/drivers", "unit/linux", "unit/proxy", "unit/sockets"),
+    "unit/uplinks",
+)
+"""Tests with processes, devices and clocks that a loaded machine holds up.  One that fails runs
+once more, and the summary says so; all others are deterministic and get no second chance."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let tests in real time run a second time."""
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(REAL_TIME):
+            item.add_marker(pytest.mark.flaky(reruns=1, reruns_delay=2))
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the compliance page be made from what the tests say of themselves."""

@@ -36,8 +36,9 @@ SIZE = 1_500_000
 MUCH = SIZE // 20
 """Octets that a path with a part in the transfer carries at least."""
 
-LITTLE = SIZE // 10
-"""Octets of a path that has none: a machine that pauses makes the other one look silent."""
+LITTLE = SIZE // 4
+"""Octets of a path that has none: a machine that pauses makes the other one look silent.  A path
+with a part in it carries about a half."""
 
 BOTH = (True, True)
 FIRST = (True, False)
