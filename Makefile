@@ -25,7 +25,8 @@ SEEDS ?= $(FIRST_SEED)-$(shell expr $(FIRST_SEED) + 4999)
 
 # What programs use: the reference is made of these modules.
 REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening plait.aio.ladder \
-	plait.aio.stack plait.aio.kernel plait.aio.happenings plait.sockets plait.sockets.options \
+	plait.aio.protocols plait.aio.stack plait.aio.kernel plait.aio.happenings plait.sockets \
+	plait.sockets.options \
 	plait.connectors plait.host.settings plait.host.intents plait.host.events plait.mptcp.info \
 	plait.tcp.info plait.errors plait.addresses plait.congestion.base plait.scheduling.base \
 	plait.pathing.base plait.drivers.tun plait.drivers.packet plait.drivers.packet_spec \

@@ -15,9 +15,12 @@ import json
 import resource
 import socket
 import time
+from collections.abc import Sequence
 from typing import Any
 
+from plait.aio.protocols import ChunkProtocol
 from plait.aio.stack import Stack
+from plait.buffers import Buffer
 from plait.drivers.base import Driver
 from plait.drivers.packet import PacketDriver
 from plait.drivers.packet_spec import PacketSpec, with_shared_ports
@@ -61,7 +64,7 @@ def kernel_source(options: argparse.Namespace) -> dict[str, float]:
     return {}
 
 
-class Sink(asyncio.Protocol):
+class Sink(ChunkProtocol):
     """Counts what arrives; `done` holds octets and seconds at the end of the stream."""
 
     def __init__(self) -> None:
@@ -73,9 +76,9 @@ class Sink(asyncio.Protocol):
         """Start the clock."""
         self._start = time.monotonic()
 
-    def data_received(self, data: bytes) -> None:
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Count."""
-        self._received += len(data)
+        self._received += sum(map(len, chunks))
 
     def eof_received(self) -> None:
         """Stop the clock; returning None closes our side."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from typing import Final, TypeAlias
@@ -16,6 +17,13 @@ SMALL: Final = 4096
 
 GATHERED: Final = 1 << 16
 """Gathered writes become a chunk of their own at this size."""
+
+
+def is_stable(data: Buffer) -> bool:
+    """Return whether `data` is a view of octets that nobody changes: bytes, or a mapped file."""
+    return (
+        isinstance(data, memoryview) and data.readonly and isinstance(data.obj, bytes | mmap.mmap)
+    )
 
 
 def gather(pieces: list[Buffer], more: Iterable[Buffer]) -> None:
@@ -55,12 +63,12 @@ class SendBuffer:
     def __init__(self, start: Octets) -> None:
         self.start = start
         self.stop = start
-        self._chunks: list[bytes] = []
+        self._chunks: list[Buffer] = []
         self._starts: list[Octets] = []
         self._tail = bytearray()
 
     def append(self, data: Buffer) -> None:
-        """Add `data` behind what was written; anything but bytes is copied."""
+        """Add `data` behind what was written; only what could change is copied, and crumbs."""
         if len(data) < SMALL:
             self._tail += data
             self.stop += len(data)
@@ -69,7 +77,8 @@ class SendBuffer:
             return
         self._freeze()
         self._starts.append(self.stop)
-        self._chunks.append(bytes(data))
+        stable = type(data) is bytes or is_stable(data)
+        self._chunks.append(data if stable else bytes(data))
         self.stop += len(data)
 
     def _freeze(self) -> None:

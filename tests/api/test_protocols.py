@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +14,8 @@ from support.api_world import Scenario, World, echo, until
 
 from plait.aio.connection import Connection, connection_of
 from plait.aio.opening import create_connection, create_server
+from plait.aio.protocols import ChunkProtocol
+from plait.buffers import Buffer
 from plait.errors import UsageError
 
 Run = Callable[[Scenario[Any]], Any]
@@ -66,6 +68,20 @@ class Buffered(asyncio.BufferedProtocol):
         self.ended.set()
 
 
+class Chunked(ChunkProtocol):
+    """Keeps a copy of each chunk."""
+
+    def __init__(self) -> None:
+        self.chunks: list[bytes] = []
+        self.ended = asyncio.Event()
+
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
+        self.chunks += map(bytes, chunks)
+
+    def eof_received(self) -> None:
+        self.ended.set()
+
+
 async def connect(
     world: World, factory: Callable[[], Any], **options: Any
 ) -> tuple[asyncio.Transport, Any]:
@@ -108,6 +124,20 @@ def test_a_buffered_protocol_is_given_its_own_buffer(run: Run) -> None:
         transport.write_eof()
         await protocol.ended.wait()
         assert protocol.data == data
+
+    run(scenario)
+
+
+def test_chunks_are_the_stream(run: Run) -> None:
+    async def scenario(world: World) -> None:
+        await world.serve(echo)
+        transport, protocol = await connect(world, Chunked)
+        data = random.Random(5).randbytes(300_000)
+        transport.writelines([data[:100], data[100:]])
+        transport.write_eof()
+        await protocol.ended.wait()
+        assert b"".join(protocol.chunks) == data
+        assert all(protocol.chunks)
 
     run(scenario)
 

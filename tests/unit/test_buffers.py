@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import mmap
+from pathlib import Path
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from plait.buffers import GATHERED, SMALL, Reassembly, SendBuffer, slice_pieces
+from plait.buffers import GATHERED, SMALL, Reassembly, SendBuffer, is_stable, slice_pieces
 
 START = 7
 
@@ -55,6 +58,29 @@ def test_send_buffer_copies_what_the_caller_may_change() -> None:
     buffer.append(memoryview(data))
     data[0] = 1
     assert b"".join(buffer.pieces(0, 1)) == b"\0"
+
+
+def test_send_buffer_keeps_what_cannot_change_without_a_copy() -> None:
+    data = bytes(3 * SMALL)
+    buffer = SendBuffer(0)
+    buffer.append(memoryview(data)[:SMALL])
+    buffer.append(data)
+    pieces = buffer.pieces(0, buffer.stop)
+    assert [piece.obj for piece in pieces if isinstance(piece, memoryview)] == [data, data]
+
+
+def test_mapped_files_cannot_change_unless_they_are_writable(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(SMALL))
+    with path.open("r+b") as file:
+        for access, stable in ((mmap.ACCESS_READ, True), (mmap.ACCESS_COPY, False)):
+            with mmap.mmap(file.fileno(), 0, access=access) as mapped, memoryview(mapped) as view:
+                assert is_stable(view) is stable
+
+
+@pytest.mark.parametrize("data", [bytes(9), bytearray(9)], ids=["bytes", "bytearray"])
+def test_read_only_views_of_what_others_may_change_are_not_stable(data: bytes | bytearray) -> None:
+    assert is_stable(memoryview(data).toreadonly()) is isinstance(data, bytes)
 
 
 def test_send_buffer_releases_no_further_than_it_reaches_and_never_back() -> None:

@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 from plait.addresses import IpAddress
+from plait.aio.protocols import ChunkProtocol
 from plait.aio.pump import Pump
 from plait.aio.stack_connection import StackConnection
+from plait.buffers import is_stable
 from plait.host.events import LossReason
 from plait.mptcp.info import ConnectionInfo
 from plait.units import Octets
@@ -109,6 +111,7 @@ class StackTransport(asyncio.Transport):
         """Change whom to tell."""
         self._protocol: Any = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        self._chunked = isinstance(protocol, ChunkProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return whom the transport tells."""
@@ -133,7 +136,11 @@ class StackTransport(asyncio.Transport):
             self._loop.call_soon(self.on_readable)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send `data`; it is copied only if it could change."""
+        """Send `data`; it is copied only if it could change.
+
+        A view of a file that is mapped read-only is not copied: as with sendfile(2), who writes
+        the file meanwhile changes what is sent.
+        """
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"data is bytes-like, not {type(data).__name__}")
         if self._eof:
@@ -264,6 +271,9 @@ class StackTransport(asyncio.Transport):
             chunks = self._take(_READ_OCTETS)
             if not chunks:
                 return False
+            if self._chunked:
+                protocol.chunks_received(chunks)
+                return True
             first = chunks[0]
             alone = len(chunks) == 1 and isinstance(first, bytes)
             protocol.data_received(first if alone else b"".join(chunks))
@@ -367,7 +377,7 @@ def _stable(data: bytes | bytearray | memoryview) -> Buffer:
     """Return `data` itself if it cannot change, else a copy."""
     if isinstance(data, bytes):
         return data
-    if isinstance(data, memoryview) and type(data.obj) is bytes and data.contiguous:
+    if isinstance(data, memoryview) and is_stable(data) and data.contiguous:
         return data.cast("B")
     return bytes(data)
 

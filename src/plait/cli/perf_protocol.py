@@ -17,10 +17,12 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
+from plait.aio.protocols import ChunkProtocol
+from plait.buffers import Buffer
 from plait.errors import DecodeError
 
 _REQUEST: Final = struct.Struct("!4sBBBxQ")
@@ -138,7 +140,7 @@ class Source:
             self._transport.write_eof()
 
 
-class PerfProtocol(asyncio.Protocol):
+class PerfProtocol(ChunkProtocol):
     """What both sides have in common: counting, a source, and the end.
 
     Args:
@@ -214,12 +216,12 @@ class ClientProtocol(PerfProtocol):
         if not self.request.reverse:
             self.source = Source(self.transport, self.request)
 
-    def data_received(self, data: bytes) -> None:
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Count data, or keep the result."""
         if self.request.reverse:
-            self.received += len(data)
+            self.received += sum(map(len, chunks))
         else:
-            self._result += data
+            self._result += b"".join(chunks)
 
     def eof_received(self) -> bool:
         """Check what the other side said."""
@@ -267,12 +269,12 @@ class ServerProtocol(PerfProtocol):
         super().connection_made(transport)
         self._on_made(self)
 
-    def data_received(self, data: bytes) -> None:
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Count data; the first octets are the request."""
         if self.request is not None:
-            self.received += len(data)
+            self.received += sum(map(len, chunks))
             return
-        self._head += data
+        self._head += b"".join(chunks)
         if len(self._head) < MESSAGE:
             return
         try:

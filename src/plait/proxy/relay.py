@@ -10,9 +10,12 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, cast
+
+from plait.aio.protocols import ChunkProtocol
+from plait.buffers import Buffer
 
 _RESET: Final = struct.pack("@ii", 1, 0)
 """struct linger: closing discards what waits, and resets."""
@@ -20,7 +23,7 @@ _RESET: Final = struct.pack("@ii", 1, 0)
 _LOOK_SECONDS: Final = 0.01
 
 
-class RelayEnd(asyncio.Protocol):
+class RelayEnd(ChunkProtocol):
     """The protocol of one of two transports; `pair` makes both.
 
     Attributes:
@@ -48,10 +51,10 @@ class RelayEnd(asyncio.Protocol):
         else:
             self.other.transport.resume_reading()
 
-    def data_received(self, data: bytes) -> None:
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Send on."""
         assert self.other.transport is not None
-        self.other.transport.write(data)
+        self.other.transport.writelines(chunks)
 
     def eof_received(self) -> bool:
         """End the stream on the other side; after the end of both, close."""

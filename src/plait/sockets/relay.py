@@ -15,25 +15,31 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 from weakref import WeakSet
 
 from plait.aio.connection import Connection, connection_of
+from plait.aio.protocols import ChunkProtocol
 from plait.aio.stack import Stack
+from plait.buffers import Buffer
 from plait.errors import AddressError, UsageError
 from plait.host.settings import Settings
 from plait.sockets.errors import os_error
 
 _READ_OCTETS: Final = 256 * 1024
+
+_MAX_PIECES: Final = 1024
+"""IOV_MAX of Linux."""
+
 _LOOK_SECONDS: Final = 1.0
 """Between two looks whether an application that has ended its stream has closed its socket, too."""
 
 _DRAIN_SECONDS: Final = 0.01
 
 
-class Relay(asyncio.Protocol):
+class Relay(ChunkProtocol):
     """Copies both ways between a connection and `pipe`; the protocol of the former.
 
     Everything runs on the loop, but `error` may be taken and the other attributes read anywhere.
@@ -152,18 +158,21 @@ class Relay(asyncio.Protocol):
         self.decided.set()
         self.on_open()
 
-    def data_received(self, data: bytes) -> None:
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Pass data to the application."""
         sent = 0
         if not self._waiting:
             try:
-                sent = self._pipe.send(data)
+                sent = self._pipe.sendmsg(chunks[:_MAX_PIECES])
             except BlockingIOError:
                 pass
             except OSError:  # nobody reads any more; `_on_readable` sees to the rest
                 return
-        if sent < len(data):
-            self._waiting.append(memoryview(data)[sent:])
+        for chunk in chunks:
+            if sent < len(chunk):
+                self._waiting.append(memoryview(chunk)[sent:])
+            sent = max(0, sent - len(chunk))
+        if self._waiting:
             self._transport.pause_reading()
             self._loop.add_writer(self._pipe, self._on_writable)
 
@@ -229,7 +238,7 @@ class Relay(asyncio.Protocol):
                 self._waiting.popleft()
         except BlockingIOError:
             return
-        except OSError:  # as in data_received
+        except OSError:  # as in chunks_received
             self._waiting.clear()
         self._loop.remove_writer(self._pipe)
         self._end_input()

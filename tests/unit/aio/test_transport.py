@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import random
+from collections.abc import Callable, Coroutine, Sequence
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import pytest
 
+from plait.aio.protocols import ChunkProtocol
 from plait.aio.stack import Stack
 from plait.aio.transport import StackTransport, loss_error
+from plait.buffers import SMALL as SMALL_WRITE
+from plait.buffers import Buffer
 from plait.drivers.memory import pair
 from plait.host.events import LossReason
 from plait.host.settings import Settings
@@ -67,6 +71,21 @@ class Buffered(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data += self.buffer[:nbytes]
+
+    def eof_received(self) -> bool:
+        self.ended.set()
+        return False
+
+
+class Chunked(ChunkProtocol):
+    """Keeps chunks as they are."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Buffer] = []
+        self.ended = asyncio.Event()
+
+    def chunks_received(self, chunks: Sequence[Buffer]) -> None:
+        self.chunks += chunks
 
     def eof_received(self) -> bool:
         self.ended.set()
@@ -156,6 +175,26 @@ def test_a_buffered_protocol_gets_the_same_octets(size: int) -> None:
         assert there.data == data
 
     converse(lambda: Buffered(size), scenario)
+
+
+def test_from_writer_to_reader_nobody_copies_a_large_write() -> None:
+    data = random.Random(4).randbytes(400_000)
+
+    async def scenario(here: Recorder, there: Chunked) -> None:
+        here.transport.write(data)
+        here.transport.write_eof()
+        await there.ended.wait()
+        assert b"".join(there.chunks) == data
+        copied = [chunk for chunk in there.chunks if memoryview(chunk).obj is not data]
+        assert all(len(chunk) < SMALL_WRITE for chunk in copied), copied
+
+    converse(Chunked, scenario)
+
+
+def test_chunks_from_a_transport_that_knows_none() -> None:
+    protocol = Chunked()
+    protocol.data_received(b"data")
+    assert protocol.chunks == [b"data"]
 
 
 def test_protocols_may_change_in_between() -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.world import World
 
+import plait
+from plait.aio.stack import Stack
+from plait.drivers.memory import pair
 from plait.host.events import PolicyFailed
 from plait.host.settings import Settings
 from plait.scheduling import schedulers
@@ -45,7 +51,7 @@ def test_changing_an_open_connection() -> None:
     assert known["seen"].count("SubflowUp") == 2
 
 
-def test_opening_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opening_connections(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("PLAIT_BACKEND", raising=False)
     known: dict[str, Any] = {"__name__": "example"}
     for block in blocks_of("connect.md"):
@@ -53,6 +59,25 @@ def test_opening_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     assert known["answer"] == b"hello"
     assert (known["backend"] == "kernel") == (known["reason"] is None)
     assert known["over"] == "stack"
+    path = tmp_path / "file"
+    path.write_bytes(random.Random(6).randbytes(3_000_000))
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await known["send_file"](writer, path)
+        writer.close()
+
+    async def fetch() -> bytes:
+        near, far = pair([ip_address("10.0.0.1")], [ip_address("10.0.0.2")])
+        async with Stack([near]) as here, Stack([far]) as there:
+            server = await plait.start_server(serve, "10.0.0.2", 80, backend=there)
+            reader, writer = await plait.open_connection("10.0.0.2", 80, backend=here)
+            try:
+                return await reader.read()
+            finally:
+                writer.close()
+                server.close()
+
+    assert asyncio.run(fetch()) == path.read_bytes()
 
 
 def test_blocking_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
