@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Final
 
 from plait.drivers.virtio import HEADER_OCTETS, decode, encode
 from plait.errors import DecodeError
 from plait.units import Octets
 from plait.wire.packet import Packet, headers, parse_packet
-from plait.wire.segment import Buffer, Segment
+from plait.wire.segment import Buffer, Segment, piece_of
 
 READ_OCTETS: Final = HEADER_OCTETS + 65_535
 """The most that one read of a TUN device returns."""
@@ -56,6 +55,6 @@ def cut(segment: Segment, mtu: Octets) -> Segment:
     room = mtu - len(headers(segment))
     if (segment.segment_size or segment.length) <= room:
         return segment
-    smaller = copy(segment)
+    smaller = piece_of(segment, segment.seq, segment.flags, segment.payload, segment.length)
     smaller.segment_size = room
     return smaller

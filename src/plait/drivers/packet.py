@@ -28,7 +28,7 @@ from plait.drivers.claiming import claim
 from plait.drivers.discovery import Discovery
 from plait.drivers.interfaces import LEAST_MTU, interface_mtu, too_big
 from plait.drivers.kernel_view import read_kernel
-from plait.drivers.merging import Merger
+from plait.drivers.merging import merge
 from plait.drivers.offload import READ_OCTETS, cut, parse_whole, whole
 from plait.drivers.packet_sharing import Guard, check_ports, forwards
 from plait.drivers.packet_socket import is_gone, open_packet_socket
@@ -83,7 +83,8 @@ class PacketDriver(Driver):
         self._links: dict[bytes, bytes] = {}  # Ethernet headers by destination
         self._suspect = False
         self._room: Octets = 0  # of packets, once the MTU was lowered
-        self._merger = Merger()
+        self._singles: list[bytes] = []  # packets that follow each other and were not joined
+        self._verified = False  # whether their checksums were
         try:
             self._open(ports)
         except OSError as error:  # it was there and up a moment ago
@@ -118,7 +119,7 @@ class PacketDriver(Driver):
                 self._take(now, octets, segments)
             except DecodeError:
                 self.counters.malformed += 1
-        self._merger.finish()
+        self._join(segments)
         return segments
 
     def write_burst(self, now: Nanos, segments: Sequence[Segment]) -> None:
@@ -175,16 +176,25 @@ class PacketDriver(Driver):
                 self.write_burst(now, released)
             return
         single = octets[1] == GSO_NONE and len(octets) >= _MERGED  # no GRO: it is done here
-        packet = octets[_BEFORE:] if single else b""
-        if single and self._merger.extend(packet, checksum_valid=octets[0] != 0):
+        verified = octets[0] != 0
+        if self._singles and not (single and verified == self._verified):
+            self._join(segments)
+        if single:
+            self._singles.append(octets[_BEFORE:])
+            self._verified = verified
             return
         parsed = parse_whole(octets, ETHERNET)
         if isinstance(parsed, Segment):
             segments.append(parsed)
-            if single:
-                self._merger.begin(packet, parsed)
         else:
             self._errors.append(parsed)
+
+    def _join(self, segments: list[Segment]) -> None:
+        """Parse the packets that wait to be joined."""
+        singles, self._singles = self._singles, []
+        self.counters.malformed += merge(
+            singles, segments, self._errors, checksum_valid=self._verified
+        )
 
     def _link_to(self, now: Nanos, destination: bytes, segment: Segment) -> bytes:
         """Return the Ethernet header towards a destination; without one, keep the segment."""

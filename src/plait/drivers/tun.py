@@ -8,16 +8,18 @@ super-segments are cut and joined here.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
-from plait.drivers.merging import Merger, packets
+from plait.drivers.cutting import packets
+from plait.drivers.merging import merge
 from plait.drivers.offload import READ_OCTETS, parse_whole, whole
 from plait.drivers.tun_device import TunDevice
 from plait.drivers.tun_spec import TunSpec
 from plait.errors import DecodeError
-from plait.units import Nanos
-from plait.wire.packet import parse_packet, serialize_packet
+from plait.units import Nanos, Octets
+from plait.wire.packet import serialize_packet
 from plait.wire.segment import Buffer, Segment
 
 
@@ -33,7 +35,6 @@ class Tun(Driver):
         )
         super().__init__(capabilities, spec.local)
         self.interface = Interface(spec.name, network_namespace())
-        self._merger = None if self._device.header else Merger()
 
     def fileno(self) -> int:
         """Return the device's descriptor."""
@@ -41,19 +42,21 @@ class Tun(Driver):
 
     def read_burst(self, now: Nanos, limit: int = 64) -> list[Segment]:
         """Read up to `limit` packets and return the segments among them."""
-        fd = self._device.fd
         segments: list[Segment] = []
-        for _ in range(limit):
+        if not self._device.header:
+            packets = list(self._read(limit, self.capabilities.mtu))
+            self.counters.malformed += merge(packets, segments, self._errors)
+            return segments
+        for octets in self._read(limit, READ_OCTETS):
             try:
-                octets = os.read(fd, READ_OCTETS)
-            except BlockingIOError:
-                break
-            try:
-                self._take(octets, segments)
+                parsed = parse_whole(octets)
             except DecodeError:
                 self.counters.malformed += 1
-        if self._merger is not None:
-            self._merger.finish()
+                continue
+            if isinstance(parsed, Segment):
+                segments.append(parsed)
+            else:
+                self._errors.append(parsed)
         return segments
 
     def write_burst(self, now: Nanos, segments: Sequence[Segment]) -> None:
@@ -71,23 +74,15 @@ class Tun(Driver):
         """Remove the device."""
         self._device.close()
 
+    def _read(self, limit: int, octets: Octets) -> Iterator[bytes]:
+        """Yield up to `limit` packets; to ask for more octets than one has costs half a read."""
+        fd = self._device.fd
+        with suppress(BlockingIOError):
+            for _ in range(limit):
+                yield os.read(fd, octets)
+
     def _write(self, pieces: list[Buffer]) -> None:
         try:
             os.writev(self._device.fd, pieces)
         except OSError:  # a full queue, or the device is down: a network that loses packets
             self.counters.dropped += 1
-
-    def _take(self, octets: bytes, segments: list[Segment]) -> None:
-        """Parse what one read returned, or join it to the segment before."""
-        if self._merger is None:
-            parsed = parse_whole(octets)
-        else:
-            if self._merger.extend(octets):
-                return
-            parsed = parse_packet(octets)
-            if isinstance(parsed, Segment):
-                self._merger.begin(octets, parsed)
-        if isinstance(parsed, Segment):
-            segments.append(parsed)
-        else:
-            self._errors.append(parsed)

@@ -29,6 +29,7 @@ _TUNSETVNETHDRSZ: Final = 0x400454D8
 _IFF_TUN: Final = 0x0001
 _IFF_NO_PI: Final = 0x1000
 _IFF_VNET_HDR: Final = 0x4000
+_IFF_MULTI_QUEUE: Final = 0x0100
 _TUN_F_CSUM: Final = 0x01
 _TUN_F_TSO4: Final = 0x02
 _TUN_F_TSO6: Final = 0x04
@@ -188,6 +189,7 @@ def _open_clone_device(name: str) -> int:
 
 def _set_interface(fd: int, spec: TunSpec) -> None:
     flags = _IFF_TUN | _IFF_NO_PI | (_IFF_VNET_HDR if spec.offload else 0)
+    flags |= _IFF_MULTI_QUEUE if spec.multi_queue else 0
     try:
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", spec.name.encode(), flags))
     except PermissionError:
@@ -199,7 +201,8 @@ def _set_interface(fd: int, spec: TunSpec) -> None:
             ) from None
         raise UsageError(
             f"TUN {spec.name}: the kernel refuses it ({error.strerror}): choose a name that no "
-            "other kind of interface has"
+            "other kind of interface has, nor a device with several queues, or with one if it is "
+            "to have several"
         ) from None
 
 

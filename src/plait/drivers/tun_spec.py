@@ -44,6 +44,9 @@ class TunSpec:
     offload: bool = True
     """Ask for super-segments and checksum offload; without support there is none."""
 
+    multi_queue: bool = False
+    """The device may be opened several times; it spreads flows over what is open."""
+
     def __post_init__(self) -> None:
         """Raise UsageError if the parts do not fit together."""
         if not _NAME.fullmatch(self.name) or self.name in {".", ".."}:

@@ -5,60 +5,25 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.whole_segments import V4, V6, make
 
-from plait.drivers.merging import Merger, packets
+from plait.drivers.cutting import packets
+from plait.drivers.merging import merge
 from plait.host.output import split
+from plait.wire.checksum import internet_checksum
+from plait.wire.icmp import IcmpError
 from plait.wire.mptcp.dss import DATA_ACK, MAPPING, Dss
-from plait.wire.packet import parse_packet, serialize_packet
-from plait.wire.segment import ACK, CWR, FIN, PSH, SYN, Segment
+from plait.wire.packet import ip_header, serialize_packet
+from plait.wire.segment import ACK, FIN, PSH, SYN, Segment
 
-V4 = bytes((10, 0, 0, 1, 10, 0, 0, 2, 0, 80, 1, 0))
-V6 = bytes(15) + b"\1" + bytes(15) + b"\2" + V4[8:]
 V4_SECOND = bytes((10, 0, 0, 1, 10, 0, 0, 2, 0, 81, 1, 0))
 
 
-def make(
-    length: int, size: int, *, flow: bytes = V4, seq: int = 1000, flags: int = ACK, at: int = 0
-) -> Segment:
-    data = bytes(octet & 0xFF for octet in range(at, at + length))
-    cut = length // 3
-    payload = tuple(memoryview(data)[part] for part in (slice(cut), slice(cut, None)))
-    segment = Segment(flow, seq, 7, flags, 99, tuple(part for part in payload if part), length)
-    segment.segment_size = size
-    segment.dss = Dss(DATA_ACK | MAPPING, 1, 2, 3, 60_000)
-    segment.ts_val = 11
-    segment.ts_ecr = 12
-    return segment
-
-
-def merge(octets: list[bytes]) -> list[Segment]:
-    """Do what the driver does with the packets of one burst."""
-    merger = Merger()
-    segments = []
-    for packet in octets:
-        if not merger.extend(packet):
-            parsed = parse_packet(packet)
-            assert isinstance(parsed, Segment)
-            merger.begin(packet, parsed)
-            segments.append(parsed)
-    merger.finish()
+def merged(packets: list[bytes], *, checksum_valid: bool = False) -> list[Segment]:
+    """Return the segments of one burst without malformed packets."""
+    segments: list[Segment] = []
+    assert merge(packets, segments, [], checksum_valid=checksum_valid) == 0
     return segments
-
-
-@given(
-    length=st.integers(2, 5000),
-    size=st.integers(1, 1500),
-    flow=st.sampled_from((V4, V6)),
-    flags=st.sampled_from((ACK, ACK | PSH, ACK | FIN | PSH, ACK | CWR)),
-    seq=st.sampled_from((0, 1000, (1 << 32) - 100)),
-)
-def test_packets_are_those_of_split(
-    length: int, size: int, flow: bytes, flags: int, seq: int
-) -> None:
-    whole = make(length, size, flow=flow, flags=flags, seq=seq)
-    assert [b"".join(pieces) for pieces in packets(whole)] == [
-        serialize_packet(piece) for piece in split(whole)
-    ]
 
 
 @given(
@@ -69,11 +34,11 @@ def test_packets_are_those_of_split(
 )
 def test_merging_undoes_cutting(length: int, size: int, flow: bytes, push: bool) -> None:
     whole = make(length, size, flow=flow, flags=ACK | PSH if push else ACK)
-    (merged,) = merge([b"".join(pieces) for pieces in packets(whole)])
-    assert b"".join(merged.payload) == b"".join(whole.payload)
-    assert merged.segment_size == (size if size < length else 0)
+    (one,) = merged([b"".join(pieces) for pieces in packets(whole)])
+    assert b"".join(one.payload) == b"".join(whole.payload)
+    assert one.segment_size == (size if size < length else 0)
     for name in ("flow", "seq", "ack", "flags", "window", "length", "ts_val", "ts_ecr", "dss"):
-        assert getattr(merged, name) == getattr(whole, name), name
+        assert getattr(one, name) == getattr(whole, name), name
 
 
 def change(name: str, value: object) -> Callable[[Segment], None]:
@@ -99,15 +64,15 @@ APART: dict[str, Callable[[Segment], None]] = {
 @pytest.mark.parametrize("alter", APART.values(), ids=APART.keys())
 def test_what_differs_stays_apart(alter: Callable[[Segment], None]) -> None:
     first, second = make(100, 0), make(100, 0, seq=1100, at=100)
-    assert len(merge([serialize_packet(first), serialize_packet(second)])) == 1
+    assert len(merged([serialize_packet(first), serialize_packet(second)])) == 1
     alter(second)
     assert [
-        segment.length for segment in merge([serialize_packet(first), serialize_packet(second)])
+        segment.length for segment in merged([serialize_packet(first), serialize_packet(second)])
     ] == [100, 100]
 
 
 @pytest.mark.parametrize(
-    ("lengths", "flags", "merged"),
+    ("lengths", "flags", "found"),
     [
         ((100, 100, 100), (ACK, ACK, ACK), [300]),
         ((100, 50, 100), (ACK, ACK, ACK), [150, 100]),
@@ -119,37 +84,87 @@ def test_what_differs_stays_apart(alter: Callable[[Segment], None]) -> None:
     ],
 )
 def test_where_super_segments_end(
-    lengths: tuple[int, ...], flags: tuple[int, ...], merged: list[int]
+    lengths: tuple[int, ...], flags: tuple[int, ...], found: list[int]
 ) -> None:
     octets = []
     at = 0
     for length, flag in zip(lengths, flags, strict=True):
         octets.append(serialize_packet(make(length, 0, seq=1000 + at, flags=flag, at=at)))
         at += length
-    assert [segment.length for segment in merge(octets)] == merged
+    assert [segment.length for segment in merged(octets)] == found
 
 
-@pytest.mark.parametrize("flow", [V4, V6])
-@pytest.mark.parametrize("at", [2, 10, -1])
-def test_a_damaged_packet_is_not_merged(flow: bytes, at: int) -> None:
-    merger = Merger()
-    first = serialize_packet(make(100, 0, flow=flow))
-    parsed = parse_packet(first)
-    assert isinstance(parsed, Segment)
-    merger.begin(first, parsed)
-    second = bytearray(serialize_packet(make(100, 0, flow=flow, seq=1100, at=100)))
-    second[at] ^= 1
-    assert not merger.extend(bytes(second))
-    merger.finish()
-    assert parsed.length == 100
+@pytest.mark.parametrize(
+    ("flow", "at"), [(V4, 2), (V4, 10), (V4, -1), (V6, 10), (V6, 56), (V6, -1)]
+)
+@pytest.mark.parametrize("number", [1, 2, 4])
+def test_a_damaged_packet_ends_what_is_merged(flow: bytes, at: int, number: int) -> None:
+    burst = [
+        bytearray(serialize_packet(make(100, 0, flow=flow, seq=1000 + 100 * one, at=100 * one)))
+        for one in range(5)
+    ]
+    burst[number][at] ^= 1
+    segments: list[Segment] = []
+    assert merge([bytes(packet) for packet in burst], segments, []) == 1
+    assert [one.length for one in segments] == [
+        length for length in (100 * number, 100 * (4 - number)) if length
+    ]
 
 
-def test_what_was_handed_over_is_not_touched_again() -> None:
-    merger = Merger()
-    first = serialize_packet(make(100, 0))
-    parsed = parse_packet(first)
-    assert isinstance(parsed, Segment)
-    merger.begin(first, parsed)
-    merger.finish()
-    assert not merger.extend(serialize_packet(make(100, 0, seq=1100, at=100)))
-    assert parsed.length == 100
+def test_checksums_that_others_verified_are_not_looked_at() -> None:
+    burst = [bytearray(serialize_packet(make(100, 0, seq=1000 + 100 * one))) for one in range(3)]
+    for packet in burst:
+        packet[-1] ^= 1
+    assert merge([bytes(packet) for packet in burst], [], []) == 3
+    (one,) = merged([bytes(packet) for packet in burst], checksum_valid=True)
+    assert one.length == 300
+
+
+def test_octets_behind_a_packet_are_not_payload() -> None:
+    burst = [serialize_packet(make(100, 0, seq=1000 + 100 * one)) + bytes(4) for one in range(3)]
+    assert [one.length for one in merged(burst)] == [100, 100, 100]
+
+
+def test_icmp_errors_among_segments_are_told() -> None:
+    segment = serialize_packet(make(100, 0))
+    message = bytes((3, 4, 0, 0)) + (1400).to_bytes(4, "big") + segment[:28]
+    message = message[:2] + internet_checksum((message,)).to_bytes(2, "big") + message[4:]
+    error = ip_header(V4, len(message), 0, protocol=1) + message
+    errors: list[IcmpError] = []
+    segments: list[Segment] = []
+    assert merge([segment, error, segment], segments, errors) == 0
+    assert len(segments) == 2
+    assert [one.mtu for one in errors] == [1400]
+
+
+@given(
+    lengths=st.lists(st.integers(0, 300), min_size=1, max_size=12),
+    data=st.data(),
+    flow=st.sampled_from((V4, V6)),
+)
+def test_merging_changes_nothing_but_the_number_of_segments(
+    lengths: list[int], data: st.DataObject, flow: bytes
+) -> None:
+    burst: list[bytes] = []
+    seq = 1000
+    size = 300
+    for length in (one if data.draw(st.booleans()) else size for one in lengths):
+        flags = data.draw(st.sampled_from((ACK, ACK, ACK, ACK | PSH, ACK | FIN)))
+        piece = make(length, 0, flow=flow, seq=seq, flags=flags, at=seq)
+        packet = bytearray(serialize_packet(piece))
+        if data.draw(st.integers(0, 9)) == 0:
+            packet[data.draw(st.integers(0, len(packet) - 1))] ^= data.draw(st.integers(1, 255))
+        burst.append(bytes(packet))
+        seq += length
+    segments: list[Segment] = []
+    malformed = merge(burst, segments, [])
+    alone: list[Segment] = []
+    assert sum(merge([packet], alone, []) for packet in burst) == malformed
+    assert [facts(piece) for one in segments for piece in split(one)] == [
+        facts(one) for one in alone
+    ]
+
+
+def facts(segment: Segment) -> tuple[object, ...]:
+    names = ("flow", "seq", "ack", "flags", "window", "length", "ts_val", "ts_ecr", "dss", "ecn")
+    return b"".join(segment.payload), *(getattr(segment, name) for name in names)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plait.drivers.merging import packets
+from plait.drivers.cutting import packets
 from plait.errors import DecodeError
 from plait.wire.checksum import fold, ones_sum
 from plait.wire.mptcp.dss import Dss

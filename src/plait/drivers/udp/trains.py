@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final
 
-from plait.drivers.merging import Growing
 from plait.drivers.udp.format import ID_OCTETS
 from plait.units import Octets
 from plait.wire.segment import ACK, CWR, FIN, PSH, Buffer, Segment
@@ -129,7 +128,7 @@ def _with_flags(tail: Buffer, flags: int) -> bytes:
     return b"".join((tail[:at], bytes((flags,)), tail[at + 1 :]))
 
 
-class Joiner(Growing):
+class Joiner:
     """Joins datagrams to the segment before them that they continue.
 
     They do if they differ from it in sequence number and payload only, none of them empty, none
@@ -137,12 +136,26 @@ class Joiner(Growing):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self._segment: Segment | None = None
+        self._payload: list[Buffer] = []
+        self._size: Octets = 0
+        self._length: Octets = 0
         self._mark: object = None
         self._prefix = b""
         self._tail = b""
         self._seq = 0
         self._body: Octets = 0
+
+    def finish(self) -> None:
+        """Complete the segment that was begun; nothing continues it any more."""
+        segment = self._segment
+        if segment is None:
+            return
+        if self._length > self._size:
+            segment.payload = tuple(self._payload)
+            segment.length = self._length
+            segment.segment_size = self._size
+        self._segment = None
 
     def begin(self, octets: bytes, at: int, segment: Segment, mark: object) -> None:
         """Let later datagrams continue `segment`, whose datagram begins at `at` in `octets`.
