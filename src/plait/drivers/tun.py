@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Final
 
 from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
 from plait.drivers.cutting import packets
@@ -22,6 +23,12 @@ from plait.units import Nanos, Octets
 from plait.wire.packet import serialize_packet
 from plait.wire.segment import Buffer, Segment
 
+_BURST: Final = 64
+"""Packets read in one turn."""
+
+_BURST_OF_PACKETS: Final = 192
+"""Without offload: some super-segments, so that few of them are cut by the end of a turn."""
+
 
 class Tun(Driver):
     """A TUN device, made as `spec` says; raises UsageError when it cannot be."""
@@ -32,6 +39,7 @@ class Tun(Driver):
             mtu=spec.mtu,
             segmentation=True,
             checksum=self._device.header,
+            burst=_BURST if self._device.header else _BURST_OF_PACKETS,
         )
         super().__init__(capabilities, spec.local)
         self.interface = Interface(spec.name, network_namespace())
