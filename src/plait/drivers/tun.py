@@ -8,8 +8,7 @@ super-segments are cut and joined here.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import Final
 
 from plait.drivers.base import Capabilities, Driver, Interface, network_namespace
@@ -52,12 +51,12 @@ class Tun(Driver):
         """Read up to `limit` packets and return the segments among them."""
         segments: list[Segment] = []
         if not self._device.header:
-            packets = list(self._read(limit, self.capabilities.mtu))
-            self.counters.malformed += merge(packets, segments, self._errors)
+            octets = self._read(limit, self.capabilities.mtu)
+            self.counters.malformed += merge(octets, segments, self._errors)
             return segments
-        for octets in self._read(limit, READ_OCTETS):
+        for packet in self._read(limit, READ_OCTETS):
             try:
-                parsed = parse_whole(octets)
+                parsed = parse_whole(packet)
             except DecodeError:
                 self.counters.malformed += 1
                 continue
@@ -82,12 +81,16 @@ class Tun(Driver):
         """Remove the device."""
         self._device.close()
 
-    def _read(self, limit: int, octets: Octets) -> Iterator[bytes]:
-        """Yield up to `limit` packets; to ask for more octets than one has costs half a read."""
+    def _read(self, limit: int, octets: Octets) -> list[bytes]:
+        """Read up to `limit` packets; to ask for more octets than one has costs half a read."""
         fd = self._device.fd
-        with suppress(BlockingIOError):
-            for _ in range(limit):
-                yield os.read(fd, octets)
+        packets: list[bytes] = []
+        while len(packets) < limit:
+            try:
+                packets.append(os.read(fd, octets))
+            except BlockingIOError:
+                break
+        return packets
 
     def _write(self, pieces: list[Buffer]) -> None:
         try:
