@@ -21,7 +21,7 @@ IDLE: Final[Nanos] = 60 * SECOND
 VIRTUAL_V4: Final = IPv4Network("240.0.0.0/4")
 """Addresses for peers whose own is taken; no host has one of these (RFC 1112, 4)."""
 
-VIRTUAL_V6: Final = IPv6Network("fd70:6c61:6974::/48")
+VIRTUAL_V6: Final = IPv6Network("fd70:6c61:7564::/48")
 """The same: a prefix of RFC 4193 that is never on a wire."""
 
 _MAX_NOTICES: Final = 256
