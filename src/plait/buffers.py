@@ -63,7 +63,7 @@ class SendBuffer:
     def __init__(self, start: Octets) -> None:
         self.start = start
         self.stop = start
-        self._chunks: list[Buffer] = []
+        self._chunks: list[memoryview] = []
         self._starts: list[Octets] = []
         self._tail = bytearray()
 
@@ -78,28 +78,33 @@ class SendBuffer:
         self._freeze()
         self._starts.append(self.stop)
         stable = type(data) is bytes or is_stable(data)
-        self._chunks.append(data if stable else bytes(data))
+        self._chunks.append(memoryview(data if stable else bytes(data)))
         self.stop += len(data)
 
     def _freeze(self) -> None:
         if self._tail:
             self._starts.append(self.stop - len(self._tail))
-            self._chunks.append(bytes(self._tail))
+            self._chunks.append(memoryview(bytes(self._tail)))
             self._tail = bytearray()
 
     def pieces(self, start: Octets, stop: Octets) -> Pieces:
         """Return the octets from `start` to `stop`, all of which must be held."""
         if stop > self.stop - len(self._tail):
             self._freeze()
+        if start == stop:
+            return ()
         at = bisect_right(self._starts, start) - 1
-        chosen: list[Buffer] = []
+        offset = start - self._starts[at]
+        view = self._chunks[at][offset : offset + stop - start]
+        if len(view) == stop - start:
+            return (view,)
+        chosen: list[Buffer] = [view]
+        start += len(view)
         while start < stop:
-            chunk = self._chunks[at]
-            offset = start - self._starts[at]
-            view = memoryview(chunk)[offset : offset + stop - start]
+            at += 1
+            view = self._chunks[at][: stop - start]
             chosen.append(view)
             start += len(view)
-            at += 1
         return tuple(chosen)
 
     def release(self, position: Octets) -> None:
@@ -149,11 +154,15 @@ class Reassembly:
         self._stops = _NO_ENDS
         self._held = _NO_RUNS
 
+    def append(self, pieces: Pieces, length: Octets) -> None:
+        """Take a run that begins at `next` while nothing is held out of order."""
+        self.ready.extend(pieces)
+        self.next += length
+
     def insert(self, start: Octets, pieces: Pieces, length: Octets) -> Octets:
         """Take a run and return how many of its octets are new."""
         if start == self.next and not self._starts:
-            self.ready.extend(pieces)
-            self.next += length
+            self.append(pieces, length)
             return length
         stop = start + length
         if stop <= self.next:

@@ -11,5 +11,5 @@ from plait import ranges
 COMPILED: Final = not ranges.__file__.endswith(".py")
 
 interpreted: Final = pytest.mark.skipif(
-    COMPILED, reason="the core is compiled: what is put in its functions' place is not called"
+    COMPILED, reason="the core is compiled: nothing can take the place of its functions and hosts"
 )

@@ -40,6 +40,7 @@ RISE: Final = 1.1
 _TOTAL: Final = {65_535: 8_000_000, 1_500: 1_000_000}
 """Octets of the stream, of which the first quarter is not counted."""
 
+_BLOCK: Final = bytes(1 << 18)
 _BATCH: Final = 8
 """Segments that arrive together."""
 
@@ -77,25 +78,36 @@ class Stream:
             self._round()
 
     def _round(self) -> None:
-        payload = bytes(1 << 18)
         with self._counted("send"):
-            while self.near.write(self.now, self.near_id, payload):
-                pass
-            data = self._sent_by(self.near)
+            data = self._send()
         if self.counting:
             self.segments += sum(segment.length > 0 for segment in data)
         self.now += MILLISECOND
         acks: list[Segment] = []
         for batch in _batches(data):
             with self._counted("receive"):
-                self.far.receive(self.now, batch)
-                self._read()
-                acks += self._sent_by(self.far)
+                acks += self._receive(batch)
         self.now += MILLISECOND
         for batch in _batches(acks):
             with self._counted("ack"):
-                self.near.receive(self.now, batch)
+                self._hear(batch)
         self._let_time_pass()
+
+    def _send(self) -> list[Segment]:
+        """Write what fits, and return the data that leave."""
+        while self.near.write(self.now, self.near_id, _BLOCK):
+            pass
+        return self._sent_by(self.near)
+
+    def _receive(self, batch: Sequence[Segment]) -> list[Segment]:
+        """Take data, read them, and return the acknowledgments."""
+        self.far.receive(self.now, batch)
+        self._read()
+        return self._sent_by(self.far)
+
+    def _hear(self, batch: Sequence[Segment]) -> None:
+        """Take acknowledgments."""
+        self.near.receive(self.now, batch)
 
     def _sent_by(self, host: Host) -> list[Segment]:
         found: list[Segment] = []

@@ -19,6 +19,7 @@ from plait.host.opener import Opener
 from plait.host.reporting import report
 from plait.host.reset import reverse_flow
 from plait.host.settings import Settings
+from plait.host.sharing import ALONE, Share
 from plait.host.thinning import thin
 from plait.host.time_wait import Remains
 from plait.mptcp import closing
@@ -37,12 +38,13 @@ from plait.wire.segment import RST, Segment
 class Engine:
     """Addresses, listeners and connections, as the network and the clock see them."""
 
-    def __init__(self, settings: Settings, entropy: bytes) -> None:
+    def __init__(self, settings: Settings, entropy: bytes, share: Share = ALONE) -> None:
         """Make a host without addresses.
 
         Args:
             settings: Defaults for listeners and connections.
             entropy: At least 32 octets of randomness; the same give the same behavior.
+            share: Its part, if other hosts have the same addresses.
         """
         self.settings = settings
         self.counters = Counters()
@@ -56,7 +58,9 @@ class Engine:
             self._memory,
             self._connections,
             self._listeners,
+            share,
         )
+        self._others = share.others
         self._mtus = self._opener.mtus
         self._answers = self._opener.answers
         self._time_wait = self._opener.time_wait
@@ -73,8 +77,9 @@ class Engine:
         for segment in thin(segments):
             found = flows.get(segment.flow)
             if found is None:
-                begun = self._opener.on_stray(now, segment)
+                begun = self._opener.on_stray(now, segment, self._others)
                 if begun is None:
+                    self._hand_over()
                     continue
                 entry = begun
             else:
@@ -88,11 +93,25 @@ class Engine:
                 self._dirty.append(entry)
             if not entry.accepted:
                 self._settle(now, entry)  # at once: it may be the last one to fit in a queue
-            if not touched or touched[-1] is not entry:
+            elif not touched or touched[-1] is not entry:
                 touched.append(entry)
         self.counters.in_segs += len(segments)
         for entry in touched:
             self._settle(now, entry)
+
+    def receive_stray(self, now: Nanos, segment: Segment, passes: int) -> None:
+        """Look at a segment that another host handed to this one, which may ask `passes` more."""
+        if segment.flow in self._connections.by_flow:
+            self.receive(now, (segment,))
+            return
+        entry = self._opener.on_stray(now, segment, passes)
+        if entry is not None:
+            self._react(now, entry)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Have the driver bring segments to the hosts that are to look at them."""
+        self._events += self._opener.strays.take()
 
     def transmit(self, now: Nanos, limit: int = 64) -> list[Segment]:
         """Return segments that are to leave now, about `limit` at most.

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from plait.addresses import IpAddress, Path
+from plait.host.sharing import Stray
 from plait.mptcp.info import ConnectionInfo
 
 
@@ -202,4 +203,5 @@ Event: TypeAlias = (
     | FellBack
     | ChecksumFailed
     | PolicyFailed
+    | Stray
 )

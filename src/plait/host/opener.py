@@ -21,7 +21,14 @@ from plait.host.peer_versions import PeerVersions
 from plait.host.ports import free_path, source_for
 from plait.host.reset import from_elsewhere, is_group, reset_for
 from plait.host.settings import Settings
-from plait.host.syn_cookies import MAX_AGE, SynCookies, answer_syn, restore_syn, told_window
+from plait.host.sharing import Share, Strays
+from plait.host.syn_cookies import (
+    MAX_AGE,
+    SynCookies,
+    answer_syn,
+    restore_syn,
+    told_window,
+)
 from plait.host.time_wait import Remains, TimeWait, Verdict
 from plait.mptcp import handshake
 from plait.mptcp.connection import Connection
@@ -57,6 +64,7 @@ class Opener:
         memory: Memory,
         connections: Connections,
         listeners: Listeners,
+        share: Share,
     ) -> None:
         """Work on the tables of a host."""
         self.mtus: dict[IpAddress, Octets] = {}
@@ -65,6 +73,8 @@ class Opener:
         self.answers: deque[Segment] = deque()
         """Segments that wait to be sent and belong to no connection."""
 
+        self.strays = Strays(share, settings)
+        self.share = share
         self.entropy = entropy
         self.time_wait = TimeWait(settings.max_time_wait, counters)
         self._settings = settings
@@ -72,8 +82,9 @@ class Opener:
         self._memory = memory
         self._connections = connections
         self._listeners = listeners
-        self._secret = entropy.octets(32)
-        self._syn_cookies = SynCookies(self._secret)
+        self._secret = share.secret or entropy.octets(32)
+        # A SYN cookie is good where it was made alone: no two hosts take the same ACK.
+        self._syn_cookies = SynCookies(entropy.octets(32) if share.secret else self._secret)
         self._fast_open = CookieMaker(self._secret)
         self._cookie_cache = CookieCache(settings.fast_open_cache)
         self._peers = PeerVersions(settings.peer_version_cache)
@@ -153,7 +164,8 @@ class Opener:
             tables: tuple[Container[bytes], ...] = (self._connections.by_flow,)
         else:
             tables = (self._connections.by_flow, self.time_wait)
-        return free_path(self.entropy, self._settings.ephemeral, tables, wanted)
+        ports = self.share.ports(self._settings.ephemeral)
+        return free_path(self.entropy, ports, tables, wanted)
 
     def open_joins(self, now: Nanos, entry: Entry) -> None:
         """Begin the subflows that the path manager wants."""
@@ -186,14 +198,25 @@ class Opener:
 
     # ---- segments for no subflow
 
-    def on_stray(self, now: Nanos, segment: Segment) -> Entry | None:
-        """Handle a segment that no subflow expects; return the connection that it concerns."""
+    def on_stray(self, now: Nanos, segment: Segment, passes: int) -> Entry | None:
+        """Handle a segment that no subflow expects; return the connection that it concerns.
+
+        `passes` other hosts may be asked about it.
+        """
         path = path_of_arrival(segment.flow)
         if path.local not in self.mtus or from_elsewhere(segment.flow):
             return None
         old = self.time_wait.get(segment.flow)
         if old is not None and not self._begins_anew(now, segment, path, old):
             return None
+        if passes and self.strays.goes_to_owner(segment):
+            return None
+        return self._on_news(now, segment, path, old, passes)
+
+    def _on_news(
+        self, now: Nanos, segment: Segment, path: Path, old: Remains | None, passes: int
+    ) -> Entry | None:
+        """Handle a segment that may begin something."""
         flags = segment.flags & (SYN | ACK | RST)
         if flags == SYN:
             for option in segment.options:
@@ -202,10 +225,15 @@ class Opener:
             return self._on_syn(now, segment, path, old)
         listener = self._listeners.find(path.local, path.local_port)
         if flags == ACK and listener is not None and listener.cookies_until >= now:
-            return self._on_syn_cookie(now, segment, path, listener)
+            return self._on_syn_cookie(now, segment, path, listener, passes)
         if flags or listener is None:  # without any a listener drops it (RFC 9293, 3.10.7.2)
-            self._reset(segment)
+            self._miss(segment, passes)
         return None
+
+    def _miss(self, segment: Segment, passes: int) -> None:
+        """A segment is nothing to us: perhaps to another host; the last one asked resets."""
+        if not self.strays.pass_on(segment, passes):
+            self._reset(segment)
 
     def _begins_anew(self, now: Nanos, segment: Segment, path: Path, old: Remains) -> bool:
         """Answer a segment for a connection in TIME-WAIT, unless it begins another one."""
@@ -311,20 +339,20 @@ class Opener:
 
     def _free_keys(self, flow: bytes, irs: int, version: Version) -> Iterator[bytes]:
         """Yield the keys that a stateless answer may give."""
-        for key in self._syn_cookies.keys(flow, irs):
-            if token(key, version.number) not in self._connections.by_token:
+        for key in self._syn_cookies.keys(flow, irs, self.share.count):
+            if self._is_free(token(key, version.number)):
                 yield key
 
     def _on_syn_cookie(
-        self, now: Nanos, segment: Segment, path: Path, listener: Listener
+        self, now: Nanos, segment: Segment, path: Path, listener: Listener, passes: int
     ) -> Entry | None:
         """Make the connection that an ACK of a SYN cookie completes."""
         irs = (segment.seq - 1) & MASK32
         iss = (segment.ack - 1) & MASK32
         size = self._syn_cookies.check(now, segment.flow, irs, iss)
         if size is None:
-            self._counters.syncookies_failed += 1
-            self._reset(segment)
+            self._counters.syncookies_failed += not passes
+            self._miss(segment, passes)
             return None
         if listener.overflows() or self._has_no_room():
             self._counters.listen_overflows += 1
@@ -430,9 +458,13 @@ class Opener:
 
     def _new_key(self, version: Version) -> bytes:
         key = self.entropy.octets(KEY_OCTETS)
-        while token(key, version.number) in self._connections.by_token:
+        while not self._is_free(token(key, version.number)):
             key = self.entropy.octets(KEY_OCTETS)
         return key
+
+    def _is_free(self, name: int) -> bool:
+        """Return whether a new connection of ours may have this token."""
+        return self.share.owns(name) and name not in self._connections.by_token
 
     def _new_entry(
         self, settings: Settings, listener_id: int | None, key: bytes, version: Version

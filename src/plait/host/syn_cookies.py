@@ -35,8 +35,8 @@ MAX_AGE: Final = 2 * MINUTE
 SIZES: Final = (88, 536, 1220, 1300, 1400, 1440, 1460, 8960)
 """Segment sizes that a cookie can tell; the peer's announcement is rounded down to one."""
 
-CANDIDATES: Final = 4
-"""Keys that are tried for one path."""
+CANDIDATES: Final = 16
+"""Keys that are tried for one path, times the hosts that share the secret."""
 
 _COUNT_BITS: Final = 5
 _COUNT_MASK: Final = (1 << _COUNT_BITS) - 1
@@ -80,10 +80,10 @@ class SynCookies:
         code = hmac.digest(self._secret, b"cookie" + text, "sha256")
         return int.from_bytes(code[:3], "big") << 8 | size << _COUNT_BITS | count & _COUNT_MASK
 
-    def keys(self, flow: bytes, irs: int) -> Iterator[bytes]:
+    def keys(self, flow: bytes, irs: int, hosts: int = 1) -> Iterator[bytes]:
         """Yield the keys that a connection on this path may have, the preferred one first."""
         text = flow + irs.to_bytes(4, "big")
-        for number in range(CANDIDATES):
+        for number in range(CANDIDATES * hosts):
             code = hmac.digest(self._secret, b"key" + text + bytes((number,)), "sha256")
             yield code[:KEY_OCTETS]
 

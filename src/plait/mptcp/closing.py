@@ -71,6 +71,18 @@ def retire(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         connection.on_subflow_ended(now, subflow)
 
 
+def follow(connection: Connection, now: Nanos, subflow: Subflow) -> None:
+    """Do what the state of a subflow calls for that is not ESTABLISHED."""
+    state = subflow.tcp.state
+    if state is TcpState.CLOSE_WAIT and connection.mode is Mode.MPTCP:
+        if not is_half_closed(connection, subflow):
+            retire(connection, now, subflow)
+    elif state is TcpState.CLOSED:
+        connection.on_subflow_ended(now, subflow)
+    elif state is TcpState.TIME_WAIT:
+        connection.parted.append(subflow)
+
+
 def is_half_closed(connection: Connection, subflow: Subflow) -> bool:
     """Return whether the peer's FIN only follows its DATA_FIN, and our data need this subflow."""
     if connection.receiver.fin_at < 0:

@@ -38,7 +38,20 @@ from plait.mptcp.selection import selection_of
 from plait.mptcp.sender import StreamSender
 from plait.mptcp.settings import ConnectionSettings
 from plait.mptcp.snapshot import snapshot
-from plait.mptcp.state import OVER, AddressChange, Change, Input, Mode, Phase, State, step
+from plait.mptcp.state import (
+    ACTIVE,
+    ENDED,
+    MPTCP,
+    OPENING,
+    OVER,
+    PRE_ESTABLISHED,
+    TCP,
+    AddressChange,
+    Change,
+    Input,
+    State,
+    step,
+)
 from plait.mptcp.subflow import SIGNALS_IN_A_ROW, Subflow
 from plait.mptcp.tasks import Task
 from plait.mptcp.troubles import Troubles
@@ -52,7 +65,7 @@ from plait.scheduling import schedulers
 from plait.tcp.connection import IP_AND_TCP, TcpConnection
 from plait.tcp.fast_open import NO_GRANT, Attempt, Grant
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import Failure
+from plait.tcp.state import ESTABLISHED, Failure
 from plait.tcp.state import State as TcpState
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
@@ -143,7 +156,7 @@ class Connection:
         self.version = version
         self.keys = Keys(key, version.number)
         self.initiator = initiator
-        self.mode = Mode.MPTCP if settings.mptcp else Mode.TCP
+        self.mode = MPTCP if settings.mptcp else TCP
         self.state = State.OPENING
         self.confirmed = self.joined = False
         """The peer has shown that it speaks Multipath TCP on this connection; and a further subflow
@@ -212,7 +225,7 @@ class Connection:
         mss = mtu - IP_AND_TCP[len(flow)]
         controller = policy.controller_for(self, mss)
         tcp = TcpConnection(flow, iss, mss, self.settings, controller, self.counters)
-        if self.mode is Mode.MPTCP:
+        if self.mode is MPTCP:
             tcp.option_room = DSS_ROOM
             tcp.receiver.window = self.tuning.receive
         if first:
@@ -226,7 +239,10 @@ class Connection:
 
     def subflow_at(self, index: int) -> Subflow:
         """Return the live subflow that a scheduler calls `index`."""
-        return next(subflow for subflow in self.subflows if subflow.index == index)
+        for subflow in self.subflows:
+            if subflow.index == index:
+                return subflow
+        raise LookupError(f"no subflow {index}")
 
     def open(
         self, now: Nanos, path: Path, iss: int, mtu: Octets, attempt: Attempt | None = None
@@ -275,9 +291,9 @@ class Connection:
     def receive(self, now: Nanos, subflow: Subflow, segment: Segment) -> None:
         """Apply one segment that arrived on one of our paths."""
         tcp = subflow.tcp
-        opening = subflow.phase is Phase.OPENING
+        opening = subflow.phase is OPENING
         subflow.signal_budget = SIGNALS_IN_A_ROW
-        if opening or self.mode is Mode.TCP:
+        if opening or self.mode is TCP:
             self._prepare(subflow, segment)
         accepted = tcp.receive(now, segment)
         if tcp.failure is not None:
@@ -296,24 +312,13 @@ class Connection:
                 closing.settle(self, now)
                 return
         incoming.on_segment(self, now, subflow, segment)
-        if tcp.state is not TcpState.ESTABLISHED:
-            self._follow(now, subflow)
+        if tcp.state is not ESTABLISHED:
+            closing.follow(self, now, subflow)
         closing.settle(self, now)
-
-    def _follow(self, now: Nanos, subflow: Subflow) -> None:
-        """Do what the closing of a subflow calls for."""
-        state = subflow.tcp.state
-        if state is TcpState.CLOSE_WAIT and self.mode is Mode.MPTCP:
-            if not closing.is_half_closed(self, subflow):
-                self.retire(now, subflow)
-        elif state is TcpState.CLOSED:
-            self.on_subflow_ended(now, subflow)
-        elif state is TcpState.TIME_WAIT:
-            self.parted.append(subflow)
 
     def _prepare(self, subflow: Subflow, segment: Segment) -> None:
         """Tell TCP what it cannot know: the stream's window, and what a repeated SYN offers."""
-        if self.mode is Mode.TCP:
+        if self.mode is TCP:
             subflow.tcp.receiver.window = self.receiver.told
         elif subflow.first and not self.initiator:
             handshake.on_repeated_syn(self, subflow, segment)
@@ -326,7 +331,7 @@ class Connection:
             else:
                 joining.on_third_ack(self, now, subflow, segment)
             return
-        if self.mode is Mode.MPTCP:
+        if self.mode is MPTCP:
             if self.initiator:
                 handshake.on_syn_ack(self, segment)
             else:
@@ -351,8 +356,8 @@ class Connection:
 
     def on_subflow_active(self, subflow: Subflow) -> None:
         """A subflow may carry data."""
-        if subflow.phase in (Phase.OPENING, Phase.PRE_ESTABLISHED):
-            subflow.phase = Phase.ACTIVE
+        if subflow.phase in (OPENING, PRE_ESTABLISHED):
+            subflow.phase = ACTIVE
             subflow.was_active = True
             self.joined = self.joined or not subflow.first
             self.changed.append((subflow, Change.UP))
@@ -370,13 +375,13 @@ class Connection:
         """A subflow is over; its data goes to others, or the connection waits for one."""
         if not subflow.alive:
             return
-        subflow.phase = Phase.CLOSED
+        subflow.phase = ENDED
         subflow.join_ack_at = NEVER
         subflow.tcp.sender.controller.leave()
         self.changed.append((subflow, Change.DOWN))
         reinjection.reinject_from(self, subflow)
-        joinable = self.mode is Mode.MPTCP and self.confirmed
-        opened = subflow.was_active and (joinable or self.mode is Mode.TCP)
+        joinable = self.mode is MPTCP and self.confirmed
+        opened = subflow.was_active and (joinable or self.mode is TCP)
         if subflow.tcp.failure is not None and not joinable:
             self.fail(subflow.tcp.failure)
         elif subflow.first and not opened:
@@ -385,7 +390,7 @@ class Connection:
             closing.abort(self, now, subflow.tcp.failure or Failure.ABORTED)
         elif any(other.alive for other in self.subflows):
             self._on_path_closed(now, subflow)
-        elif self.state in OVER or self.mode is Mode.TCP:
+        elif self.state in OVER or self.mode is TCP:
             self.state = State.CLOSED
         else:
             self.lonely_until = now + self.settings.no_subflow_timeout
@@ -427,7 +432,7 @@ class Connection:
         if len(data) > self.sender.room():
             self.tuning.on_full(self)
         taken = self.sender.write(data)
-        if urgent and taken and self.mode is Mode.TCP:
+        if urgent and taken and self.mode is TCP:
             end = self.sender.buffer.stop - self.send_offset
             self.subflows[0].tcp.urgent.snd_up = end
         return taken
@@ -435,7 +440,7 @@ class Connection:
     def urgent_end(self) -> Octets:
         """Return how many octets of the stream end with the last urgent one; 0 for none."""
         mark = self.subflows[0].tcp.urgent.rcv_up
-        return mark - 1 + self.receive_offset if mark and self.mode is Mode.TCP else 0
+        return mark - 1 + self.receive_offset if mark and self.mode is TCP else 0
 
     def read(self, now: Nanos, limit: Octets) -> list[Buffer]:
         """Return data in order; tell the peer when much room came free."""
@@ -456,7 +461,7 @@ class Connection:
     def acknowledge(self) -> None:
         """Send an ACK on every subflow that carries data."""
         for subflow in self.subflows:
-            if subflow.phase is Phase.ACTIVE:
+            if subflow.phase is ACTIVE:
                 subflow.tcp.receiver.ack_now = True
 
     def close(self, now: Nanos) -> None:

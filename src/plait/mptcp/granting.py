@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from plait.congestion.base import MAX_SEGMENT
 from plait.errors import PlaitError
 from plait.mptcp import failover, reinjection, runs, unblocking, watching
-from plait.mptcp.state import Mode
+from plait.mptcp.state import TCP
 from plait.scheduling.base import Grant, SubflowView
 from plait.tcp.receiver import NEVER
 
@@ -32,17 +32,18 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         if wanted is None:
             break
         start, stop = wanted
-        rooms = [_room(connection, now, subflow, start, stop) for subflow in carriers]
-        if not any(rooms):
+        views: list[SubflowView] = []
+        room = 0
+        for subflow in carriers:
+            view = _view(connection, now, subflow, start, stop)
+            views.append(view)
+            room += view.room
+        if not room:
             break  # no scheduler could grant anything
-        views = [
-            _view(connection, subflow, room) for subflow, room in zip(carriers, rooms, strict=True)
-        ]
-        scheduler = connection.scheduler
         if connection.fenced:
             grants = _ask(connection, now, start, stop, views)
         else:
-            grants = scheduler.schedule(now, start, stop, sender.edge, views)
+            grants = connection.scheduler.schedule(now, start, stop, sender.edge, views)
         if not grants:
             break
         for grant in grants:
@@ -79,6 +80,7 @@ def _ask(
 ) -> list[Grant]:
     """Return what a plug-in grants; one that fails is replaced, and its successor asked."""
     rooms = {view.index: view.room for view in views}
+    asked = list(rooms)
     edge = connection.sender.edge
     try:
         grants = connection.scheduler.schedule(now, start, stop, edge, views)
@@ -91,7 +93,7 @@ def _ask(
         if not all(rooms.values()) or any(_is_busy(subflow) for subflow in connection.subflows):
             return []
         failover.scheduler(connection, "it waits although nothing is in flight")
-    views = [_view(connection, connection.subflow_at(index), room) for index, room in rooms.items()]
+    views = [_view(connection, now, connection.subflow_at(at), start, stop) for at in asked]
     return connection.scheduler.schedule(now, start, stop, edge, views)
 
 
@@ -128,14 +130,42 @@ def _is_busy(subflow: Subflow) -> bool:
     return subflow.can_send and sender.stop > sender.snd_una
 
 
-def _room(
+def _view(
     connection: Connection, now: Nanos, subflow: Subflow, start: Octets, stop: Octets
+) -> SubflowView:
+    """Return what the scheduler may know of who is to carry some of a range."""
+    sender = subflow.tcp.sender
+    mss = sender.mss
+    in_flight = sender.in_flight()
+    quarter = _quarter(connection, mss)
+    silent = sender.backoff > 0 or sender.recovery.timed_out or subflow.doubted
+    return SubflowView(
+        subflow.index,
+        _room(connection, now, subflow, start, stop, in_flight, quarter),
+        quarter if connection.mode is not TCP else runs.longest(mss),
+        mss,
+        sender.controller.cwnd,
+        in_flight + sender.queued(),
+        sender.rtt.srtt,
+        sender.rtt.rttvar,
+        subflow.backup,
+        silent,
+    )
+
+
+def _room(
+    connection: Connection,
+    now: Nanos,
+    subflow: Subflow,
+    start: Octets,
+    stop: Octets,
+    in_flight: Octets,
+    quarter: Octets,
 ) -> Octets:
     """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
     sender = subflow.tcp.sender
     mss = sender.mss
     want = stop - start
-    in_flight = sender.in_flight()
     room = sender.room(in_flight)
     if sender.pacer is not None and room:
         room = min(room, sender.pacer.room(now, sender))
@@ -143,34 +173,26 @@ def _room(
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
         room = min(room, want)
-        least = _least(connection, subflow) if in_flight else _worthwhile(subflow)
-        return _whole(room, mss) if room >= least else 0
+        if not room or room < (_least(subflow, quarter) if in_flight else _worthwhile(subflow)):
+            return 0
+        return room - room % mss if room > mss else room  # whole segments, if it fills any
     if not connection.settings.nodelay and not connection.sender.fin_queued:
         return room if _nagle(subflow) else want - want % mss
     return room
 
 
-def _whole(room: Octets, mss: Octets) -> Octets:
-    """Return what of the room fills segments, or all of it if it fills none."""
-    return room - room % mss if room > mss else room
-
-
-def _burst(connection: Connection, mss: Octets) -> Octets:
-    """Return the most that one mapping takes, in whole segments: a quarter of a small window.
-
-    With checksums it is acknowledged as a whole, so that the window has to hold several.
-    """
-    return runs.longest(mss) if connection.mode is Mode.TCP else _quarter(connection, mss)
-
-
 def _quarter(connection: Connection, mss: Octets) -> Octets:
-    """Return a quarter of the peer's window, in whole segments, or the longest burst if shorter."""
+    """Return a quarter of the peer's window, in whole segments, or the longest burst if shorter.
+
+    No mapping takes more: with checksums it is acknowledged as a whole, so that the window has to
+    hold several.
+    """
     longest = runs.longest(mss)
     window = connection.sender.edge - connection.sender.snd_una
     return longest if window >= 4 * longest else max(window // (4 * mss), 1) * mss
 
 
-def _least(connection: Connection, subflow: Subflow) -> Octets:
+def _least(subflow: Subflow, quarter: Octets) -> Octets:
     """Return the least window that is used while ACKs are to come.
 
     They make more of it, unless recovery needs each to let a segment go (RFC 3042, RFC 9937).
@@ -180,7 +202,7 @@ def _least(connection: Connection, subflow: Subflow) -> Octets:
         return _worthwhile(subflow)
     if not sender.recovery.quiet:
         return sender.mss
-    burst = _quarter(connection, sender.mss) if sender.pacer is None else sender.pacer.quantum()
+    burst = quarter if sender.pacer is None else sender.pacer.quantum()
     return max(sender.mss, min(burst, sender.controller.cwnd // 4))
 
 
@@ -201,20 +223,3 @@ def _nagle(subflow: Subflow) -> bool:
     """
     sender = subflow.tcp.sender
     return sender.small_stop <= max(sender.snd_una, 1)
-
-
-def _view(connection: Connection, subflow: Subflow, room: Octets) -> SubflowView:
-    """Return what the scheduler may know."""
-    sender = subflow.tcp.sender
-    return SubflowView(
-        subflow.index,
-        room,
-        _burst(connection, sender.mss),
-        sender.mss,
-        sender.controller.cwnd,
-        sender.in_flight() + sender.queued(),
-        sender.rtt.srtt,
-        sender.rtt.rttvar,
-        subflow.backup,
-        subflow.stale or sender.recovery.timed_out,
-    )

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 SERVED: Final[dict[str, tuple[Version, ...]]] = {"v1": (V1,), "v0": (V0,), "both": (V1, V0)}
 """By setting: the versions a host speaks, the preferred one first."""
 
+_OFFERS: Final = (MpCapableSyn, MpCapableSynAck)
+_ECHOES: Final = (MpCapableAck, MpCapableData)
+
 
 def begin(
     connection: Connection,
@@ -165,16 +168,20 @@ def _takes(settings: ConnectionSettings, theirs: int) -> bool:
 
 
 def _only_offer(segment: Segment) -> Offer | None:
-    found = [
-        option for option in segment.options if isinstance(option, MpCapableSyn | MpCapableSynAck)
-    ]
-    return found[0] if len(found) == 1 else None
+    found: Offer | None = None
+    for option in segment.options:
+        if isinstance(option, _OFFERS):
+            if found is not None:
+                return None
+            found = option
+    return found
 
 
 def on_repeated_syn(connection: Connection, subflow: Subflow, segment: Segment) -> None:
     """Answer a SYN without the option in kind: a box drops what carries it (RFC 8684, 3.9.3)."""
-    offer = offered(connection.version, connection.settings, segment)
-    if segment.flags & (SYN | ACK) == SYN and offer is None:
+    if segment.flags & (SYN | ACK) != SYN:
+        return
+    if offered(connection.version, connection.settings, segment) is None:
         keep = [one for one in subflow.tcp.syn_options if isinstance(one, FastOpen)]
         subflow.tcp.syn_options = tuple(keep)
 
@@ -197,7 +204,7 @@ def answer_with(version: Version, key: bytes, ours: int) -> MpCapableSynAck:
 def find_echo(settings: ConnectionSettings, third: Segment) -> tuple[Version, Echo] | None:
     """Return the option of an ACK that has both keys, and its version if it is one of ours."""
     for option in third.options:
-        if isinstance(option, MpCapableAck | MpCapableData):
+        if isinstance(option, _ECHOES):
             for version in served(settings):
                 if option.version == version.number:
                     return version, option
@@ -241,7 +248,7 @@ def _usable(connection: Connection, option: MpCapableSynAck) -> bool:
 def on_third_ack(connection: Connection, segment: Segment) -> None:
     """Take the initiator's key from the ACK of our SYN/ACK, or fall back."""
     for option in segment.options:
-        if isinstance(option, MpCapableAck | MpCapableData) and _echoes(connection, option):
+        if isinstance(option, _ECHOES) and _echoes(connection, option):
             connection.counters.mp_capable_ack_rx += 1
             connection.keys.learn(option.sender_key)
             connection.checksum = connection.checksum or bool(option.flags & CHECKSUM_REQUIRED)

@@ -17,7 +17,7 @@ from plait.mptcp import (
     removal,
 )
 from plait.mptcp.mapping import Mapping, Verdict
-from plait.mptcp.state import Change, Mode, Phase
+from plait.mptcp.state import ACTIVE, ENDED, MPTCP, PRE_ESTABLISHED, TCP, Change
 from plait.tcp import closing as tcp_closing
 from plait.wire.checksum import dss_checksum_ok
 from plait.wire.mptcp.add_addr import AddAddr
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> None:
     """Apply an acceptable segment of an open subflow."""
-    if connection.mode is Mode.TCP:
+    if connection.mode is TCP:
         failing.on_segment(connection, segment)
         _on_plain(connection, now, subflow)
         return
@@ -53,25 +53,33 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
     subflow.bare = dss is None and not segment.options
     if not connection.confirmed and subflow.first:
         handshake.confirm(connection, now, subflow, segment)
-        if connection.mode is not Mode.MPTCP:
+        if connection.mode is not MPTCP:
             _on_plain(connection, now, subflow)
             return
     if dss is not None:
         subflow.proven = True
-        _on_dss(connection, now, subflow, segment, dss)
-    elif _is_stripped(subflow):
-        connection.infinite_due = fallback.possible(connection)
-        _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
-        return
-    elif segment.flags & FIN and _ends_plainly(connection, subflow):
-        on_silence(connection, now)
+        if _on_dss(connection, now, subflow, segment, dss) and not segment.options:
+            return
+    elif _shows_tcp(connection, now, subflow, segment):
         return
     if segment.options:
         _on_options(connection, now, subflow, segment)
-    if subflow.phase is Phase.PRE_ESTABLISHED:
+    if subflow.phase is PRE_ESTABLISHED:
         joining.on_fourth_ack(connection, subflow)
-    if segment.length and subflow.alive:
+    if segment.length and subflow.phase is not ENDED and not subflow.gathers():
         _drain(connection, now, subflow)
+
+
+def _shows_tcp(connection: Connection, now: Nanos, subflow: Subflow, segment: Segment) -> bool:
+    """Fall back if a segment without a DSS tells that the path is none for Multipath TCP."""
+    if _is_stripped(subflow):
+        connection.infinite_due = fallback.possible(connection)
+        _go_plain(connection, now, subflow, "an ACK of data has no Data ACK")
+        return True
+    if segment.flags & FIN and _ends_plainly(connection, subflow):
+        on_silence(connection, now)
+        return True
+    return False
 
 
 def _is_stripped(subflow: Subflow) -> bool:
@@ -109,27 +117,70 @@ def _on_plain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
 
 def _on_dss(
     connection: Connection, now: Nanos, subflow: Subflow, segment: Segment, dss: Dss
-) -> None:
+) -> bool:
+    """Apply a DSS; return whether that is all there is to do with the segment."""
     flags = dss.flags
     if flags & DATA_ACK:
         _on_data_ack(connection, now, subflow, segment, dss)
-    if not flags & MAPPING or not subflow.alive:
-        return
+    if subflow.phase is ACTIVE:
+        if not flags & MAPPING:
+            return not segment.length
+        if dss.length == segment.length and _take_whole(connection, now, subflow, dss):
+            return True
+    if not flags & MAPPING or subflow.phase is ENDED:
+        return False
     last = subflow.last_dss
-    if (
-        last is not None
-        and last.ssn == dss.ssn
-        and last.dsn == dss.dsn
-        and last.length == dss.length
-        and last.flags & DATA_FIN == flags & DATA_FIN
-    ):
+    if last is not None and _repeats(dss, last):
         if flags & DATA_FIN and dss.length == 1:
             subflow.tcp.receiver.ack_now = True  # a DATA_FIN that is repeated was not acknowledged
-        return
+        return subflow.phase is ACTIVE and subflow.gathers()
     subflow.last_dss = dss
     _on_mapping(connection, now, subflow, dss)
     if not segment.length and subflow.alive:
         _on_late_mapping(connection, now, subflow)
+    return False
+
+
+def _repeats(dss: Dss, last: Dss) -> bool:
+    """Return whether both declare the same mapping: offload repeats it on many packets."""
+    return (
+        last.ssn == dss.ssn
+        and last.dsn == dss.dsn
+        and last.length == dss.length
+        and last.flags & DATA_FIN == dss.flags & DATA_FIN
+    )
+
+
+def _take_whole(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) -> bool:
+    """Deliver all that waits on a subflow if this mapping is of just that: the usual case.
+
+    Returns whether it was.
+    """
+    start = subflow.consumed
+    length = dss.length
+    if (
+        subflow.tcp.receiver.reassembly.next - start != length
+        or dss.ssn != wrap32(start - subflow.early_received, 0)
+        or dss.flags & DATA_FIN
+        or not length
+        or (dss.checksum >= 0) != connection.checksum
+        or not subflow.mappings.empty
+    ):
+        return False
+    subflow.last_dss = dss
+    idsn = connection.keys.remote_idsn
+    near = connection.receiver.reassembly.next
+    unwrap = unwrap64 if dss.flags & DSN_8 else unwrap_low32
+    dsn = unwrap(dss.dsn, idsn, near)
+    pieces = subflow.take_all()
+    if connection.checksum:
+        number = wrap64(dsn, idsn)
+        if not dss_checksum_ok(number, dss.ssn, length, pieces, dss.checksum):
+            mapping = Mapping(dsn, start, length, length, dss.checksum)
+            _on_corrupt(connection, now, subflow, mapping, pieces)
+            return True
+    _deliver(connection, dsn, pieces, length)
+    return True
 
 
 def _on_data_ack(
@@ -137,13 +188,16 @@ def _on_data_ack(
 ) -> None:
     sender = connection.sender
     idsn = connection.keys.local_idsn
-    unwrap = unwrap64 if dss.flags & DATA_ACK_8 else unwrap_low32
-    ack = unwrap(dss.data_ack, idsn, sender.snd_una)
-    if ack > sender.buffer.stop + 1:
-        return
-    if sender.on_ack(ack):
-        connection.on_data_acked(now)
-    sender.on_window(ack + (segment.window << subflow.tcp.sender.scale))
+    ack = sender.snd_una
+    if dss.data_ack != wrap64(ack, idsn):  # most segments of a one-way stream repeat it
+        unwrap = unwrap64 if dss.flags & DATA_ACK_8 else unwrap_low32
+        ack = unwrap(dss.data_ack, idsn, ack)
+        if ack > sender.buffer.stop + 1:
+            return
+        if sender.on_ack(ack):
+            connection.on_data_acked(now)
+    edge = ack + (segment.window << subflow.tcp.sender.scale)
+    sender.edge = max(sender.edge, edge)
 
 
 def _on_mapping(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) -> None:
@@ -206,7 +260,7 @@ def _on_options(connection: Connection, now: Nanos, subflow: Subflow, segment: S
             priorities.on_prio(connection, subflow, option)
     if closing.on_fastclose(connection, now, segment):
         return
-    if subflow.phase is Phase.ACTIVE:
+    if subflow.phase is ACTIVE:
         joining.on_repeated_ack(subflow, segment)
 
 
@@ -234,6 +288,7 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
                 _on_unmapped(connection, now, subflow)
             break
         if connection.checksum and waiting < mapping.length:
+            subflow.awaits = mapping.ssn + mapping.length
             break
         start = subflow.consumed
         length = min(waiting, mapping.ssn + mapping.length - start)
@@ -281,7 +336,7 @@ def on_silence(connection: Connection, now: Nanos) -> None:
 def _go_plain(connection: Connection, now: Nanos, subflow: Subflow, reason: str) -> None:
     """Fall back and read on as plain TCP, or reset the subflow."""
     fallback.fall_back_or_reset(connection, now, subflow, reason)
-    if connection.mode is Mode.TCP:
+    if connection.mode is TCP:
         _on_plain(connection, now, subflow)
 
 

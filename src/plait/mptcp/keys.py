@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from plait.addresses import IpAddress
-from plait.wire.crypto import add_addr_hmac, idsn, join_hmac, token
+from plait.wire.crypto import add_addr_hmac, join_hmac, token_and_idsn
 
 
 class Keys:
@@ -23,8 +23,7 @@ class Keys:
     def __init__(self, local: bytes, version: int = 1) -> None:
         self.version = version
         self.local = local
-        self.local_token = token(local, version)
-        self.local_idsn = idsn(local, version)
+        self.local_token, self.local_idsn = token_and_idsn(local, version)
         self.remote = b""
         """Empty until the peer's key is known."""
 
@@ -37,8 +36,7 @@ class Keys:
     def learn(self, remote: bytes) -> None:
         """Take the peer's key."""
         self.remote = remote
-        self.remote_token = token(remote, self.version)
-        self.remote_idsn = idsn(remote, self.version)
+        self.remote_token, self.remote_idsn = token_and_idsn(remote, self.version)
 
     def sent_hmac(self, local_nonce: int, remote_nonce: int) -> bytes:
         """Return the HMAC that proves us to the peer in an MP_JOIN exchange."""

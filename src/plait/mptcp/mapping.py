@@ -67,6 +67,8 @@ def _gaps(mappings: list[Mapping], start: Octets, stop: Octets) -> list[tuple[Oc
 class MappingTable:
     """The mappings of one subflow whose data is not consumed, ordered by subflow position."""
 
+    __slots__ = ("_mappings",)
+
     def __init__(self) -> None:
         self._mappings: list[Mapping] = []
 
@@ -120,6 +122,11 @@ class MappingTable:
         ]
         self._mappings[low:high] = sorted([*overlapped, *pieces], key=_ssn)
         return Verdict.TAKEN
+
+    @property
+    def empty(self) -> bool:
+        """Return whether no mapping waits for its data."""
+        return not self._mappings
 
     def find(self, position: Octets) -> Mapping | None:
         """Return the mapping of the subflow octet at `position`."""

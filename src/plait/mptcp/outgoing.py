@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from plait.mptcp import advertising, closing, granting, handshake, joining, reinjection, runs
-from plait.mptcp.state import Mode, Phase
+from plait.mptcp.state import ACTIVE, PRE_ESTABLISHED, TCP
 from plait.tcp import segments
 from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.add_addr import AddAddr
 from plait.wire.mptcp.dss import (
     DATA_ACK,
+    DATA_ACK_8,
     DATA_FIN,
     NO_CHECKSUM,
     Dss,
@@ -97,12 +98,12 @@ def _add_signals(
     """Add the DATA_FIN and waiting options, each on a pure ACK of its own."""
     if subflow.leading is not None:
         _lead(subflow, now, segments)
-    if subflow.data_fin_due and subflow.phase is Phase.ACTIVE:
+    if subflow.data_fin_due and subflow.phase is ACTIVE:
         subflow.data_fin_due = False
         segment = _pure_ack(subflow, now)
         segment.dss = _data_fin(connection)
         segments.append(segment)
-    while subflow.signals and subflow.signal_budget > 0 and subflow.phase is Phase.ACTIVE:
+    while subflow.signals and subflow.signal_budget > 0 and subflow.phase is ACTIVE:
         subflow.signal_budget -= 1
         segment = _pure_ack(subflow, now)
         segment.options = subflow.signals.pop(0)
@@ -134,41 +135,56 @@ def _data_fin(connection: Connection) -> Dss:
 
 def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> None:
     """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
-    if connection.mode is Mode.TCP and connection.infinite_due and segment.flags & FIN:
-        stop = connection.sender.buffer.stop  # no data was left to carry it
-        at = subflow.tcp.sender.stop - subflow.early_sent
-        segment.dss = runs.infinite(connection, stop, at)
-    known = bool(connection.keys.remote)  # not yet by a challenge ACK before the third one
-    if connection.mode is Mode.TCP or segment.flags & (SYN | RST) or not known:
+    if connection.mode is TCP:
+        if connection.infinite_due and segment.flags & FIN:
+            _map_infinitely(connection, subflow, segment)
         return
-    if subflow.phase is Phase.PRE_ESTABLISHED:
+    if segment.flags & (SYN | RST) or not connection.keys.remote:
+        return  # the peer's key is not known by a challenge ACK before the third one
+    if not connection.confirmed or subflow.phase is PRE_ESTABLISHED:
+        if _is_handshake(connection, subflow, segment):
+            return
+    elif segment.options and _excludes_dss(segment):
+        return
+    mapped = segment.dss
+    if mapped is None:
+        segment.dss = data_ack(connection)
+    else:
+        wide = connection.widths.ack
+        ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
+        if mapped.flags & DATA_ACK:  # it left before, with another Data ACK
+            flags = mapped.flags & ~DATA_ACK_8
+            mapped = Dss(flags, 0, mapped.dsn, mapped.ssn, mapped.length, mapped.checksum)
+            segment.dss = mapped
+        mapped.flags |= DATA_ACK | wide
+        mapped.data_ack = ack if wide else ack & MASK32
+    if segment.sack:
+        _trim_sack(segment)
+
+
+def _is_handshake(connection: Connection, subflow: Subflow, segment: Segment) -> bool:
+    """Complete what still proves our key; return whether no DSS goes with it."""
+    if subflow.phase is PRE_ESTABLISHED:
         segment.options = (joining.third_ack(connection, subflow),)
-        return
+        return True
     if connection.initiator and subflow.first and not connection.confirmed:
         if segment.length == 0:
             segment.options = (handshake.repeat_keys(connection),)
-            return
+            return True
         if segment.dss is None:
-            return
-    if segment.options and any(
-        isinstance(option, AddAddr | MpCapableData) for option in segment.options
-    ):
-        return  # no room beside the first, and the second is a mapping
-    told = data_ack(connection)
-    mapped = segment.dss
-    if mapped is None:
-        segment.dss = told
-    else:
-        segment.dss = Dss(
-            mapped.flags | told.flags,
-            told.data_ack,
-            mapped.dsn,
-            mapped.ssn,
-            mapped.length,
-            mapped.checksum,
-        )
-    if segment.sack:
-        _trim_sack(segment)
+            return True
+    return _excludes_dss(segment)
+
+
+def _map_infinitely(connection: Connection, subflow: Subflow, segment: Segment) -> None:
+    """Put the infinite mapping on a FIN: no data was left to carry it."""
+    at = subflow.tcp.sender.stop - subflow.early_sent
+    segment.dss = runs.infinite(connection, connection.sender.buffer.stop, at)
+
+
+def _excludes_dss(segment: Segment) -> bool:
+    """Return whether an option leaves no room for a DSS, or is a mapping itself."""
+    return any(isinstance(option, AddAddr | MpCapableData) for option in segment.options)
 
 
 def data_ack(connection: Connection) -> Dss:

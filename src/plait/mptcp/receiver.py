@@ -16,6 +16,20 @@ MAX_FIELD: Final = 0xFFFF
 class StreamReceiver:
     """RCV.NXT and RCV.WND of the connection; positions count from the peer's IDSN."""
 
+    __slots__ = (
+        "_edge",
+        "_least_move",
+        "_most",
+        "_queue",
+        "advertised",
+        "capacity",
+        "discarding",
+        "early",
+        "fin_at",
+        "reassembly",
+        "unread",
+    )
+
     def __init__(self, capacity: Octets, most: Octets = 0) -> None:
         """Begin with a buffer of `capacity` octets, which may grow to `most`."""
         self.capacity = capacity
@@ -56,7 +70,7 @@ class StreamReceiver:
         limit = self.reassembly.next + self.capacity - self.unread
         if limit - self._edge >= self._least_move:
             self._edge = limit
-        return max(self._edge, self.advertised)
+        return max(self.advertised, self._edge)
 
     def offer(self, scale: int) -> Octets:
         """Return the window to be told to the peer, in units of `1 << scale` octets.
@@ -90,10 +104,17 @@ class StreamReceiver:
         One more capacity past the edge is accepted: Linux adds to a new Data ACK the window of an
         older segment when a newer one is smaller and acknowledges nothing new on its subflow.
         """
-        if dsn + length > self.limit() or (0 <= self.fin_at < dsn + length):
+        if dsn + length > self.edge() + self.capacity or (0 <= self.fin_at < dsn + length):
             return 0
-        new = self.reassembly.insert(dsn, pieces, length)
-        ready = self.reassembly.ready
+        reassembly = self.reassembly
+        if dsn == reassembly.next and not reassembly.buffered and length >= CRUMB:
+            reassembly.next += length
+            if not self.discarding:
+                self._queue.extend(pieces)
+                self.unread += length
+            return length
+        new = reassembly.insert(dsn, pieces, length)
+        ready = reassembly.ready
         if ready:
             if not self.discarding:
                 if length < CRUMB:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from plait.mptcp import fallback
-from plait.mptcp.state import Mode, Phase
+from plait.mptcp.state import ACTIVE, TCP
 from plait.tcp.receiver import NEVER
 from plait.wire.mptcp.mp_tcprst import TOO_MUCH_OUTSTANDING_DATA, UNACCEPTABLE_PERFORMANCE
 
@@ -35,7 +35,7 @@ def on_timeout(connection: Connection, now: Nanos, subflow: Subflow) -> None:
     backoff = subflow.tcp.sender.backoff
     if backoff == 1:
         give_up_on(connection, subflow)
-    if 0 < connection.settings.bad_path_timeouts <= backoff and subflow.phase is Phase.ACTIVE:
+    if 0 < connection.settings.bad_path_timeouts <= backoff and subflow.phase is ACTIVE:
         fallback.reset(connection, now, subflow, _grievance(connection, subflow))
 
 
@@ -61,7 +61,7 @@ def _grievance(connection: Connection, subflow: Subflow) -> int:
 
 def reinject_from(connection: Connection, subflow: Subflow) -> None:
     """Queue what the subflow sent and the peer did not Data-ACK."""
-    if connection.mode is Mode.TCP:
+    if connection.mode is TCP:
         return
     una = connection.sender.snd_una
     for run in subflow.tcp.sender.runs:
@@ -79,7 +79,7 @@ def _reinject(connection: Connection, start: int, stop: int) -> None:
 def arm(connection: Connection, now: Nanos) -> None:
     """Watch for data that subflows delivered and the peer does not Data-ACK."""
     sender = connection.sender
-    if connection.mode is Mode.TCP or sender.snd_una >= sender.snd_nxt:
+    if connection.mode is TCP or sender.snd_una >= sender.snd_nxt:
         connection.data_rto_at = NEVER
     elif connection.data_rto_at == NEVER:
         tries = min(connection.data_tries, MAX_BACKOFF)

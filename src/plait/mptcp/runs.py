@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from plait.congestion.base import MAX_SEGMENT
 from plait.mptcp import handshake
-from plait.mptcp.state import Mode
+from plait.mptcp.state import MPTCP
 from plait.scheduling.base import Grant
 from plait.tcp.run import Run
 from plait.wire.checksum import dss_checksum
 from plait.wire.mptcp.dss import DSN_8, MAPPING, NO_CHECKSUM, Dss
-from plait.wire.seq import wrap32, wrap64
+from plait.wire.seq import MASK32, wrap32, wrap64
 
 if TYPE_CHECKING:
     from plait.buffers import Pieces
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def longest(mss: Octets) -> Octets:
     """Return the payload of the largest super-segment, in whole segments."""
-    return max(MAX_SEGMENT // mss, 1) * mss
+    return MAX_SEGMENT - MAX_SEGMENT % mss if mss <= MAX_SEGMENT else mss
 
 
 def queue(connection: Connection, grant: Grant) -> Run:
@@ -33,7 +33,7 @@ def queue(connection: Connection, grant: Grant) -> Run:
     pieces = connection.sender.buffer.pieces(start, stop)
     ssn = sender.stop
     run = Run(ssn, ssn + stop - start, pieces, None, (), start)
-    if connection.mode is Mode.MPTCP:
+    if connection.mode is MPTCP:
         _map(connection, subflow, run, pieces)
     elif connection.infinite_due:
         connection.infinite_due = False
@@ -67,7 +67,8 @@ def _map(connection: Connection, subflow: Subflow, run: Run, pieces: Pieces) -> 
     if ssn == 1 and not connection.confirmed and _repeats_keys(connection, subflow):
         run.options = (handshake.map_first_data(connection, length, checksum),)
     else:
-        run.dss = connection.widths.mapping(0, dsn, ssn, length, checksum)
+        wide = connection.widths.dsn
+        run.dss = Dss(MAPPING | wide, 0, dsn if wide else dsn & MASK32, ssn, length, checksum)
 
 
 def _repeats_keys(connection: Connection, subflow: Subflow) -> bool:

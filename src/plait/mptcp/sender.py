@@ -10,6 +10,20 @@ from plait.units import Octets
 class StreamSender:
     """SND.UNA, SND.NXT and SND.WND of the connection; positions count from our IDSN."""
 
+    __slots__ = (
+        "buffer",
+        "capacity",
+        "early",
+        "edge",
+        "fin_queued",
+        "reinject",
+        "repeated",
+        "snd_nxt",
+        "snd_una",
+        "starved",
+        "unblocked",
+    )
+
     def __init__(self, capacity: Octets) -> None:
         self.capacity = capacity
         self.buffer = SendBuffer(1)
@@ -114,7 +128,7 @@ class StreamSender:
         """Return what is to be granted next: reinjections first, then new data in the window."""
         if self.reinject.total:
             return self.reinject.first
-        stop = min(self.buffer.stop, self.edge)
+        stop = min(self.edge, self.buffer.stop)
         return (self.snd_nxt, stop) if stop > self.snd_nxt else None
 
     def on_granted(self, start: Octets, stop: Octets) -> None:

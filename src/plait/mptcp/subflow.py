@@ -5,7 +5,7 @@ from __future__ import annotations
 from plait.addresses import Path
 from plait.buffers import Buffer, Pieces, gather
 from plait.mptcp.mapping import MappingTable
-from plait.mptcp.state import Phase
+from plait.mptcp.state import ACTIVE, ENDED, OPENING
 from plait.tcp.connection import TcpConnection
 from plait.tcp.receiver import NEVER
 from plait.tcp.state import CAN_SEND
@@ -26,6 +26,7 @@ class Subflow:
 
     __slots__ = (
         "_pending",
+        "awaits",
         "backup",
         "bare",
         "consumed",
@@ -87,20 +88,21 @@ class Subflow:
         self.tcp = tcp
         self.first = first
         self.initiator = initiator
-        self.phase = Phase.OPENING
+        self.phase = OPENING
         self.was_active = False
         """It could carry data at some time."""
 
-        self.local_id = 0
-        self.remote_id = 0
-        self.local_nonce = 0
-        self.remote_nonce = 0
+        self.local_id = self.remote_id = 0
+        self.local_nonce = self.remote_nonce = 0
         self.backup = False
         """The peer wants no data here while another subflow works (RFC 8684, 3.3.8)."""
 
         self.mappings = MappingTable()
         self.consumed: Octets = 1
         """Subflow position below which all data went to the stream."""
+
+        self.awaits: Octets = 0
+        """Where a mapping with a checksum ends whose octets are being gathered."""
 
         self.early_sent: Octets = 0
         """Octets that our SYN delivered: no mapping counts them (RFC 8684, B.2)."""
@@ -149,7 +151,7 @@ class Subflow:
     @property
     def alive(self) -> bool:
         """Return whether it may carry data one day or now."""
-        return self.phase is not Phase.CLOSED
+        return self.phase is not ENDED
 
     @property
     def open_or_opening(self) -> bool:
@@ -160,7 +162,7 @@ class Subflow:
     def can_send(self) -> bool:
         """Return whether new data may be queued on it."""
         open_ = self.tcp.state in CAN_SEND or self.tcp.ahead
-        return open_ and self.phase is Phase.ACTIVE and not self.leaving
+        return open_ and self.phase is ACTIVE and not self.leaving
 
     @property
     def stale(self) -> bool:
@@ -172,6 +174,11 @@ class Subflow:
         """Return whether its path fell silent and was not heard since."""
         return self.doubted_at > self.tcp.keepalive.heard_at
 
+    def gathers(self) -> bool:
+        """Return whether the octets of a mapping with a checksum are not complete yet."""
+        reassembly = self.tcp.receiver.reassembly
+        return reassembly.next < self.awaits and len(reassembly.ready) < MANY_PIECES
+
     def collect(self) -> Octets:
         """Gather octets that are in order by now; return how many wait for their mapping."""
         reassembly = self.tcp.receiver.reassembly
@@ -181,6 +188,17 @@ class Subflow:
                 waiting, self._pending = self._pending, []
                 gather(self._pending, waiting)
         return reassembly.next - self.consumed
+
+    def take_all(self) -> Pieces:
+        """Return all octets that are in order and have gone nowhere yet."""
+        reassembly = self.tcp.receiver.reassembly
+        self.consumed = reassembly.next
+        pieces = tuple(reassembly.ready)
+        reassembly.ready.clear()
+        if self._pending:
+            pieces = (*self._pending, *pieces)
+            self._pending.clear()
+        return pieces
 
     def take(self, length: Octets) -> Pieces:
         """Return the next `length` octets that `collect` counted."""

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.mptcp import closing, incoming, reinjection, tasks, watching
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import Failure
-from plait.tcp.state import State as TcpState
+from plait.tcp.state import CLOSED, Failure
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
@@ -25,7 +24,7 @@ def next_timeout(connection: Connection) -> Nanos:
         connection.troubles.watch_at,
     )
     for subflow in connection.subflows:
-        if subflow.tcp.state is not TcpState.CLOSED:
+        if subflow.tcp.state is not CLOSED:
             soonest = min(soonest, subflow.tcp.next_timeout(), subflow.join_ack_at)
     if connection.addresses.announcements:
         soonest = min(soonest, connection.addresses.next_timeout())
@@ -37,7 +36,7 @@ def next_timeout(connection: Connection) -> Nanos:
 def handle_timeout(connection: Connection, now: Nanos) -> None:
     """Do what is due at `now`."""
     for subflow in connection.subflows:
-        if subflow.tcp.state is not TcpState.CLOSED and subflow.tcp.next_timeout() <= now:
+        if subflow.tcp.state is not CLOSED and subflow.tcp.next_timeout() <= now:
             _on_subflow_time(connection, now, subflow)
     if connection.troubles.watch_at <= now:
         watching.on_time(connection, now)

@@ -52,6 +52,8 @@ class Memory:
 class Tuning:
     """The sizes of both buffers of one connection."""
 
+    __slots__ = ("_copied", "_memory", "_round_at", "_settings", "receive", "send")
+
     def __init__(self, settings: ConnectionSettings, memory: Memory) -> None:
         self.receive: Octets = memory.take(_first(settings.receive_buffer, settings), LEAST)
         self.send: Octets = memory.take(_first(settings.send_buffer, settings), LEAST)

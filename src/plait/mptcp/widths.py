@@ -41,14 +41,12 @@ class _Pace:
 class Widths:
     """The width flags of the next DSS, and why."""
 
-    __slots__ = ("_acks", "_narrow_ack", "_narrow_dsn", "_numbers", "ack", "dsn", "narrow")
+    __slots__ = ("_acks", "_numbers", "ack", "dsn", "narrow")
 
     def __init__(self, settings: ConnectionSettings) -> None:
-        self._narrow_dsn = settings.dsn_octets == 4
-        self._narrow_ack = settings.data_ack_octets == 4
-        self._numbers = _Pace()
-        self._acks = _Pace()
-        self.narrow = self._narrow_dsn or self._narrow_ack
+        self._numbers = _Pace() if settings.dsn_octets == 4 else None
+        self._acks = _Pace() if settings.data_ack_octets == 4 else None
+        self.narrow = self._numbers is not None or self._acks is not None
         """Some field is to have 4 octets, which depends on the rate."""
 
         self.dsn = DSN_8
@@ -64,7 +62,7 @@ class Widths:
 
     def settle(self, now: Nanos, snd_nxt: Octets, rcv_nxt: Octets) -> None:
         """Choose the widths of what leaves now."""
-        if self._narrow_dsn:
+        if self._numbers is not None:
             self.dsn = DSN_8 if self._numbers.wraps(now, snd_nxt) else 0
-        if self._narrow_ack:
+        if self._acks is not None:
             self.ack = DATA_ACK_8 if self._acks.wraps(now, rcv_nxt) else 0

@@ -54,7 +54,9 @@ class RelayEnd(ChunkProtocol):
     def chunks_received(self, chunks: Sequence[Buffer]) -> None:
         """Send on."""
         assert self.other.transport is not None
-        self.other.transport.writelines(chunks)
+        *most, last = chunks
+        self.other.transport.writelines(most)  # Python 3.12 and 3.13 forget back pressure here
+        self.other.transport.write(last)
 
     def eof_received(self) -> bool:
         """End the stream on the other side; after the end of both, close."""

@@ -113,7 +113,8 @@ class Scheduler:
 
 def grant_on(view: SubflowView, start: Octets, stop: Octets) -> Grant:
     """Return a grant of what the subflow can take, from `start` to `stop` at most."""
-    return Grant(view.index, start, min(stop, start + view.room, start + view.burst))
+    most = min(view.burst, view.room)
+    return Grant(view.index, start, start + most if most < stop - start else stop)
 
 
 def usable(subflows: Sequence[SubflowView]) -> list[SubflowView]:
@@ -122,6 +123,8 @@ def usable(subflows: Sequence[SubflowView]) -> list[SubflowView]:
     Those that answer come before stale ones, and others before backups (RFC 8684, 3.3.8): a
     backup serves when no other subflow answers.
     """
+    if len(subflows) == 1:
+        return list(subflows)
     answering = [view for view in subflows if not view.stale] or list(subflows)
     return [view for view in answering if not view.backup] or answering
 

@@ -22,14 +22,24 @@ from plait.tcp.persist import Persist
 from plait.tcp.receiver import NEVER, Receiver, acceptable
 from plait.tcp.sender import Sender
 from plait.tcp.settings import TcpSettings
-from plait.tcp.state import CAN_RECEIVE, SYNCHRONIZED, Failure, Role, State
+from plait.tcp.state import (
+    CAN_RECEIVE,
+    CLOSED,
+    ESTABLISHED,
+    SYN_RECEIVED,
+    SYN_SENT,
+    SYNCHRONIZED,
+    Failure,
+    Role,
+    State,
+)
 from plait.tcp.timestamps import TIMESTAMPS_ROOM, Timestamps
 from plait.tcp.urgent import Urgent
 from plait.trace.counters import Counters
 from plait.units import Nanos, Octets
 from plait.wire.icmp import IcmpError
 from plait.wire.segment import ACK, ECE, FIN, PSH, RST, SYN, URG, Segment
-from plait.wire.seq import unwrap32
+from plait.wire.seq import unwrap32, wrap32
 from plait.wire.tcp_options import Option
 
 IP_AND_TCP: Final = {V4_FLOW: 40, V6_FLOW: 60}
@@ -101,7 +111,7 @@ class TcpConnection:
         self.local_mss = min(local_mss, settings.max_mss)
         self.settings = settings
         self.counters = counters
-        self.state = State.CLOSED
+        self.state = CLOSED
         self.sender = Sender(settings, controller, counters)
         self.receiver = Receiver(settings, counters)
         self.timestamps = Timestamps(settings.timestamps, iss)
@@ -159,7 +169,7 @@ class TcpConnection:
     def open(self, now: Nanos) -> None:
         """Begin an active open."""
         self.role = Role.INITIATOR
-        self.state = State.SYN_SENT
+        self.state = SYN_SENT
         self.syn_due = True
 
     def accept(self, now: Nanos, syn: Segment) -> None:
@@ -176,20 +186,20 @@ class TcpConnection:
 
     def abort(self, options: tuple[Option, ...] = ()) -> None:
         """Send RST with these options and forget everything."""
-        if self.state in SYNCHRONIZED or self.state is State.SYN_RECEIVED:
+        if self.state in SYNCHRONIZED or self.state is SYN_RECEIVED:
             self.reset_due = options
         self.fail(Failure.ABORTED)
 
     def part(self) -> None:
         """Leave TIME-WAIT to who keeps it in less space."""
         self.time_wait_until = NEVER
-        self.state = State.CLOSED
+        self.state = CLOSED
 
     def fail(self, failure: Failure) -> None:
         """End at once; the first reason given stays."""
         if self.failure is None:
             self.failure = failure
-        self.state = State.CLOSED
+        self.state = CLOSED
 
     def time_out(self) -> None:
         """Nobody answers."""
@@ -205,8 +215,8 @@ class TcpConnection:
         """A RST with the exact sequence number came; it harms nothing once all was exchanged."""
         closing_down = self.state in (State.CLOSING, State.LAST_ACK, State.TIME_WAIT)
         if closing_down and self.sender.snd_una >= self.sender.stop:
-            self.state = State.CLOSED
-        elif self.state is State.SYN_RECEIVED and self.role is Role.INITIATOR:
+            self.state = CLOSED
+        elif self.state is SYN_RECEIVED and self.role is Role.INITIATOR:
             self.refuse()
         else:
             self.counters.estab_resets += 1
@@ -215,12 +225,12 @@ class TcpConnection:
     @property
     def ended(self) -> bool:
         """Return whether nothing more will happen, in order or not."""
-        return self.state is State.CLOSED
+        return self.state is CLOSED
 
     @property
     def ahead(self) -> bool:
         """Return whether data may be sent although the handshake is not complete."""
-        return self.role is Role.FAST_LISTENER and self.state is State.SYN_RECEIVED
+        return self.role is Role.FAST_LISTENER and self.state is SYN_RECEIVED
 
     @property
     def busy(self) -> bool:
@@ -255,13 +265,46 @@ class TcpConnection:
 
     def receive(self, now: Nanos, segment: Segment) -> bool:
         """Apply one segment (RFC 9293, 3.10.7); return whether it was acceptable."""
-        if self.state is State.ESTABLISHED and segment.flags & ~PSH == ACK:
+        if self.state is ESTABLISHED and segment.flags & ~PSH == ACK:
+            receiver = self.receiver
+            following = receiver.reassembly.next
+            expected = segment.seq == wrap32(following, receiver.irs)
+            if expected and receiver.fin_at < 0 and receiver.window:
+                return self._receive_expected(now, segment, following)
             return self._receive_synchronized(now, segment)
-        if self.state is State.SYN_SENT:
+        if self.state is SYN_SENT:
             return handshake.on_syn_sent(self, now, segment)
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return False
         return self._receive_synchronized(now, segment)
+
+    def _receive_expected(self, now: Nanos, segment: Segment, seq: Octets) -> bool:
+        """Apply an ACK at RCV.NXT, with or without data: what nearly all segments are."""
+        timestamps = self.timestamps
+        if not timestamps.check(now, segment):
+            self._on_unacceptable(now, segment, seq)
+            return False
+        self.keepalive.heard_at = now
+        sender = self.sender
+        if (
+            segment.length
+            and not segment.sack
+            and segment.ack == wrap32(sender.snd_una, self.iss)
+            and segment.window << sender.scale == sender.snd_wnd
+            and sender.snd_wl2 == sender.snd_una
+        ):
+            sender.snd_wl1 = seq  # it acknowledges what was, and opens no window
+            self.persist.on_answer()
+        elif not self._receive_ack(now, segment, seq):
+            return False
+        timestamps.update(now, segment, seq)
+        if self.ecn.on:
+            self.ecn.on_arrival(segment)
+        length = segment.length
+        if length:
+            self.receiver.on_payload(now, seq, segment.payload, length)
+            self.receiver.plan_ack(now, length, sender.mss)
+        return True
 
     def _receive_synchronized(self, now: Nanos, segment: Segment) -> bool:
         receiver = self.receiver
@@ -269,7 +312,7 @@ class TcpConnection:
         seq = unwrap32(segment.seq, receiver.irs, rcv_nxt)
         flags = segment.flags
         length = segment.length + (1 if flags & SYN else 0) + (1 if flags & FIN else 0)
-        repeated = flags & SYN and seq == 0 and self.state is State.SYN_RECEIVED
+        repeated = flags & SYN and seq == 0 and self.state is SYN_RECEIVED
         # With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
         inside = seq == rcv_nxt or acceptable(seq, length, rcv_nxt, receiver.window)
         if not repeated and not (inside and self.timestamps.check(now, segment)):
@@ -280,11 +323,11 @@ class TcpConnection:
             return closing.on_reset(self, now, seq)
         if flags & SYN:
             return handshake.on_stray_syn(self, now, segment)
-        if self.state is State.SYN_RECEIVED and not handshake.on_final_ack(self, now, segment):
+        if self.state is SYN_RECEIVED and not handshake.on_final_ack(self, now, segment):
             return False
         if not flags & ACK or not self._receive_ack(now, segment, seq):
             return False
-        self.timestamps.update(now, segment, seq, receiver)
+        self.timestamps.update(now, segment, seq)
         if self.ecn.on:
             self.ecn.on_arrival(segment)
         self._receive_text(now, segment, seq)
@@ -313,41 +356,55 @@ class TcpConnection:
     def _receive_ack(self, now: Nanos, segment: Segment, seq: Octets) -> bool:
         """Apply SEG.ACK; return whether it was acceptable (RFC 5961, 5)."""
         sender = self.sender
-        ack = unwrap32(segment.ack, self.iss, sender.snd_una)
-        if ack > sender.snd_nxt or ack < sender.snd_una - sender.max_window:
+        una = sender.snd_una
+        ack = unwrap32(segment.ack, self.iss, una)
+        if ack > sender.snd_nxt or ack < una - sender.max_window:
             self.challenge(now)
             return False
-        window = segment.window << sender.scale
-        if ack < sender.snd_una:
+        if ack < una:
             return True
-        duplicate = (
-            ack == sender.snd_una
-            and segment.length == 0
-            and not segment.options
-            and not segment.flags & FIN
-            and (bool(segment.sack) or window == sender.snd_wnd)
-            and sender.outstanding()
-        )
-        blocks: list[tuple[Octets, Octets]] = []
-        if segment.sack and self.sack:
-            near = sender.snd_una
-            blocks = [
-                (unwrap32(left, self.iss, near), unwrap32(right, self.iss, near))
-                for left, right in segment.sack
-            ]
+        window = segment.window << sender.scale
         advanced = 0
-        if ack > sender.snd_una or blocks or duplicate:
+        if ack > una or segment.sack:
+            advanced = self._advance(now, segment, ack)
+        elif not segment.length and self._is_duplicate(segment, window):
             echoed_at = self.timestamps.echoed_at(now, segment)
-            advanced = sender.on_ack(now, ack, blocks, echoed_at, duplicate)
+            sender.on_ack(now, ack, (), echoed_at, duplicate=True)
         sender.update_window(seq, ack, window)
         self.persist.on_answer()
         if self.ecn.on and segment.flags & ECE:
             self.ecn.on_echo(now, sender)
         if advanced:
             self.path_mtu.on_progress(self, now)
-        if advanced and sender.fin_acked:
-            closing.on_fin_acked(self, now)
+            if sender.fin_acked:
+                closing.on_fin_acked(self, now)
         return True
+
+    def _advance(self, now: Nanos, segment: Segment, ack: Octets) -> Octets:
+        """Apply an ACK of something, if only by SACK; return how far it moves SND.UNA."""
+        sender = self.sender
+        near = sender.snd_una
+        blocks: list[tuple[Octets, Octets]] = []
+        if segment.sack and self.sack:
+            blocks = [
+                (unwrap32(left, self.iss, near), unwrap32(right, self.iss, near))
+                for left, right in segment.sack
+            ]
+        duplicate = ack == near and not segment.length and self._is_duplicate(segment, -1)
+        if ack == near and not blocks and not duplicate:
+            return 0
+        echoed_at = self.timestamps.echoed_at(now, segment)
+        return sender.on_ack(now, ack, blocks, echoed_at, duplicate)
+
+    def _is_duplicate(self, segment: Segment, window: Octets) -> bool:
+        """Return whether an ACK of SND.UNA without data counts as a duplicate (RFC 5681, 2)."""
+        sender = self.sender
+        return (
+            not segment.options
+            and not segment.flags & FIN
+            and (bool(segment.sack) or window == sender.snd_wnd)
+            and sender.outstanding()
+        )
 
     def _receive_text(self, now: Nanos, segment: Segment, seq: Octets) -> None:
         """Take payload and FIN (RFC 9293, 3.10.7.4, seventh and eighth)."""
@@ -396,7 +453,7 @@ class TcpConnection:
         """Return at most `limit` segments that are to leave now."""
         if self.reset_due is not None:
             return [segments.reset(self, now)]
-        if self.state is State.CLOSED:
+        if self.state is CLOSED:
             return []
         if self.half_open is not None:
             return [
@@ -406,7 +463,7 @@ class TcpConnection:
         if self.syn_due:
             opening = handshake.syn(self, now)
             return [opening, *self.transmit(now, limit - 1)] if self.ahead else [opening]
-        if self.state is State.SYN_SENT:
+        if self.state is SYN_SENT:
             return []
         out = self._stretches(now, limit)
         if (self.fin_due or self.sender.fin_again) and self._fin_ready() and len(out) < limit:
@@ -433,7 +490,7 @@ class TcpConnection:
 
     def _fin_ready(self) -> bool:
         """Return whether all before our FIN was sent."""
-        opening = self.state is State.SYN_RECEIVED
+        opening = self.state is SYN_RECEIVED
         return not opening and self.sender.snd_nxt >= self.sender.stop
 
     def _acknowledge(self, now: Nanos, out: list[Segment]) -> None:

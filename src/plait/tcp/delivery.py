@@ -63,6 +63,20 @@ class Snapshot:
 class DeliveryRate:
     """The connection's state of the estimator; names as in the draft, 4.1.2.1.1."""
 
+    __slots__ = (
+        "_again",
+        "_counted",
+        "_first",
+        "_newest",
+        "_newly_acked",
+        "_newly_lost",
+        "app_limited",
+        "delivered",
+        "delivered_time",
+        "first_sent_time",
+        "lost",
+    )
+
     def __init__(self) -> None:
         self.delivered: Octets = 0
         """Octets delivered so far."""

@@ -22,6 +22,8 @@ CE: Final = 3
 class Ecn:
     """What one connection agreed on, saw and owes."""
 
+    __slots__ = ("_accepts", "_confirm", "_offers", "_reduced_at", "echoing", "on")
+
     def __init__(self, settings: TcpSettings) -> None:
         self.on = False
         """Both sides take part."""

@@ -32,6 +32,8 @@ class Verdict(Enum):
 class Frto:
     """The state between a time-out and the verdict on it."""
 
+    __slots__ = ("stage",)
+
     def __init__(self) -> None:
         self.stage = Stage.OFF
 

@@ -29,6 +29,8 @@ LEAST_MSS: Final = 88
 """Announcements below this are raised, so that full options leave room for payload."""
 
 
+_SACK_PERMITTED: Final = SackPermitted()
+
 _LARGEST: Final = 65535
 """The largest window that is not scaled."""
 
@@ -43,7 +45,7 @@ def syn(connection: TcpConnection, now: Nanos) -> Segment:
     segment.sack = ()
     options: list[Option] = [Mss(connection.local_mss)]
     if connection.sack:
-        options.append(SackPermitted())
+        options.append(_SACK_PERMITTED)
     if connection.window_scaling:
         options.append(WindowScale(connection.settings.window_scale))
     if connection.syn_count < connection.syn_option_tries:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class KeepAlive:
     """When the peer was heard, and what was asked since."""
 
+    __slots__ = ("_probed_at", "_probes", "deadline", "heard_at")
+
     def __init__(self) -> None:
         self.heard_at: Nanos = 0
         """When the last acceptable segment arrived."""

@@ -28,6 +28,8 @@ AVOIDANCE_GAIN: Final = 1.2
 class Pacer:
     """When the next burst may leave, and how long it may be."""
 
+    __slots__ = ("_controller", "_next", "deadline", "rate")
+
     def __init__(self, controller: CongestionController) -> None:
         self.deadline: Nanos = NEVER
         """When to ask again, if a burst left and that was not done yet."""

@@ -42,6 +42,18 @@ CLOSE_ENOUGH: Final = 8
 class PathMtu:
     """MTU of the path of one connection, in octets, IP header counted."""
 
+    __slots__ = (
+        "_ceiling",
+        "_claimed",
+        "_found",
+        "_headers",
+        "_high",
+        "_size",
+        "deadline",
+        "full_at",
+        "mtu",
+    )
+
     def __init__(self, headers: Octets, mtu: Octets) -> None:
         """Believe in the interface's MTU.
 

@@ -8,6 +8,8 @@ from plait.units import Octets
 class Prr:
     """Spreads the reduction of the window over the recovery; names as in RFC 9937, 6."""
 
+    __slots__ = ("prr_delivered", "prr_out", "recover_fs")
+
     def __init__(self) -> None:
         self.recover_fs: Octets = 0
         """RecoverFS: what is in flight when recovery begins, the triggering ACK undone."""

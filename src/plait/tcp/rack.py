@@ -45,6 +45,22 @@ class Flight:
 class Rack:
     """Transmission times and what they tell; names as in RFC 8985, 5."""
 
+    __slots__ = (
+        "_again",
+        "_dsack_round",
+        "_estimator",
+        "_first",
+        "_reo_wnd_persist",
+        "_scoreboard",
+        "deadline",
+        "end_seq",
+        "fack",
+        "reo_wnd_mult",
+        "reordering_seen",
+        "rtt",
+        "xmit_ts",
+    )
+
     def __init__(self, scoreboard: Scoreboard, estimator: RttEstimator) -> None:
         self.xmit_ts: Nanos = -1
         """When the segment was sent that left last among those delivered; -1 before one was."""

@@ -41,6 +41,25 @@ def acceptable(seq: Octets, length: Octets, rcv_nxt: Octets, rcv_wnd: Octets) ->
 class Receiver:
     """RCV.NXT and what belongs to it; positions count from the peer's ISN."""
 
+    __slots__ = (
+        "_counters",
+        "_delay",
+        "_quick",
+        "_recent",
+        "_unacked",
+        "_untold",
+        "ack_deadline",
+        "ack_now",
+        "duplicated",
+        "fin_at",
+        "irs",
+        "last_arrival",
+        "reassembly",
+        "received",
+        "scale",
+        "window",
+    )
+
     def __init__(self, settings: TcpSettings, counters: Counters) -> None:
         self._counters = counters
         self.irs = 0
@@ -84,20 +103,21 @@ class Receiver:
         """Take payload that passed the acceptance test; cut what exceeds the window."""
         self.received += length
         self.last_arrival = now
-        edge = self.reassembly.next + self.window
+        reassembly = self.reassembly
+        edge = reassembly.next + self.window
         if start + length > edge:
             pieces = slice_pieces(pieces, 0, edge - start)
             length = edge - start
-        in_order = start == self.reassembly.next and self.reassembly.buffered == 0
-        if not in_order:
-            self._counters.tcp_ofo_queue += 1
-            self.note_duplicate(start, start + length)
-        self.reassembly.insert(start, pieces, length)
-        if not in_order:
-            self.ack_now = True
-            if start > self.reassembly.next:
-                self.remember(start)
-                self._untold = [*self._untold[1 - MAX_ACKS :], start]
+        if start == reassembly.next and reassembly.buffered == 0:
+            reassembly.append(pieces, length)
+            return
+        self._counters.tcp_ofo_queue += 1
+        self.note_duplicate(start, start + length)
+        reassembly.insert(start, pieces, length)
+        self.ack_now = True
+        if start > reassembly.next:
+            self.remember(start)
+            self._untold = [*self._untold[1 - MAX_ACKS :], start]
 
     def note_duplicate(self, start: Octets, stop: Octets) -> None:
         """Remember what of an arrival had come before; an ACK reports the first such (RFC 2883, 4).

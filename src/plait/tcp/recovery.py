@@ -95,6 +95,29 @@ class AckNews:
 class Recovery:
     """Decides when the window is reduced and which octets count as lost."""
 
+    __slots__ = (
+        "_counters",
+        "_duplicates",
+        "_estimator",
+        "_forced",
+        "_last_step",
+        "_prr",
+        "_scoreboard",
+        "controller",
+        "departed",
+        "frto",
+        "mtu_probe",
+        "point",
+        "rack",
+        "reducing",
+        "rescued",
+        "tail",
+        "timed_out",
+        "undo",
+        "undone",
+        "validation",
+    )
+
     def __init__(
         self,
         scoreboard: Scoreboard,

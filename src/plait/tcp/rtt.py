@@ -14,6 +14,8 @@ SYN_LOSS_RTO: Final = 3 * SECOND
 class RttEstimator:
     """Keeps SRTT, RTTVAR and the RTO they give; all in nanoseconds."""
 
+    __slots__ = ("_max_rto", "_min_rto", "latest", "min_rtt", "rto", "rttvar", "srtt")
+
     def __init__(self, settings: TcpSettings) -> None:
         self.srtt: Nanos = 0
         """0 before the first sample."""

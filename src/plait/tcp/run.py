@@ -22,7 +22,7 @@ class Run:
     stop: Octets
     pieces: Pieces
     dss: Dss | None
-    """Its mapping, without a Data ACK."""
+    """Its mapping; the Data ACK in it is that of the first segment."""
 
     options: tuple[Option, ...]
     """An MP_CAPABLE in place of the mapping, on the first data of a connection."""

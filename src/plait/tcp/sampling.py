@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 class Sampling:
     """Ties the estimator of the delivery rate to the controller and to what recovery finds."""
 
+    __slots__ = ("_controller", "_estimator", "_scoreboard", "delivery")
+
     def __init__(
         self, controller: CongestionController, scoreboard: Scoreboard, estimator: RttEstimator
     ) -> None:

@@ -35,6 +35,8 @@ def duplicate_report(blocks: Sequence[Block], ack: Octets) -> Block | None:
 class Scoreboard:
     """Ranges of the subflow's sequence space between SND.UNA and SND.NXT."""
 
+    __slots__ = ("lost", "news", "resent", "sacked")
+
     def __init__(self) -> None:
         self.sacked = RangeSet()
         self.lost = RangeSet()

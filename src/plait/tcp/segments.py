@@ -22,7 +22,8 @@ def data(connection: TcpConnection, now: Nanos, departure: Departure) -> Segment
     segment = bare(connection, now, ACK | PSH if push else ACK, departure.start)
     segment.payload = departure.pieces()
     segment.length = length
-    segment.sack = ()
+    if segment.sack:
+        segment.sack = ()
     segment.dss = run.dss
     segment.options = run.options
     if length >= connection.sender.mss:
@@ -35,12 +36,13 @@ def data(connection: TcpConnection, now: Nanos, departure: Departure) -> Segment
 def bare(connection: TcpConnection, now: Nanos, flags: int, position: Octets) -> Segment:
     """Return a segment without payload that starts at `position` of our sequence space."""
     receiver = connection.receiver
+    window = connection.window >> (0 if flags & SYN else receiver.scale)
     segment = Segment(
         connection.flow_out,
         wrap32(position, connection.iss),
         wrap32(receiver.rcv_nxt, receiver.irs) if flags & ACK else 0,
         flags,
-        min(65535, connection.window >> (0 if flags & SYN else receiver.scale)),
+        window if window < 65536 else 65535,
     )
     segment.marking = connection.settings.marking
     segment.ts_val, segment.ts_ecr = connection.timestamps.stamp(now, flags)

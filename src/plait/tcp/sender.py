@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from plait.congestion.base import AckSample, CongestionController
 from plait.tcp.control import equip
+from plait.tcp.news import note
 from plait.tcp.receiver import NEVER
-from plait.tcp.recovery import AckNews, Recovery
+from plait.tcp.recovery import Recovery
 from plait.tcp.rtt import RttEstimator
 from plait.tcp.run import Departure, Run
-from plait.tcp.scoreboard import Block, Scoreboard, duplicate_report
+from plait.tcp.scoreboard import Block, Scoreboard
 from plait.tcp.settings import TcpSettings
 from plait.tcp.tail_loss import probe_timeout
 from plait.tcp.timestamps import TICK, tick
@@ -33,6 +34,7 @@ class Sender:
     __slots__ = (
         "_counters",
         "_probe_base",
+        "_unsent",
         "backoff",
         "controller",
         "fin_again",
@@ -113,6 +115,9 @@ class Sender:
         self.sack = True
         """Both sides take SACK."""
 
+        self._unsent = 0
+        """Index of the run that ends at SND.NXT or goes beyond it."""
+
         self._probe_base: Nanos = 0
         """When new data was sent or acknowledged last."""
 
@@ -121,12 +126,14 @@ class Sender:
 
     def in_flight(self) -> Octets:
         """Return the octets on the way by our best knowledge."""
-        pipe = self.scoreboard.in_flight(self.snd_una, self.snd_nxt)
-        return max(0, pipe - self.recovery.departed)
+        board = self.scoreboard
+        pipe = self.snd_nxt - self.snd_una - board.sacked.total - board.lost.total
+        departed = self.recovery.departed
+        return pipe - departed if pipe > departed else 0
 
     def queued(self) -> Octets:
         """Return the octets that were never sent."""
-        return self.stop - min(self.snd_nxt, self.stop)
+        return self.stop - self.snd_nxt if self.stop > self.snd_nxt else 0
 
     def outstanding(self) -> bool:
         """Return whether anything sent, SYN and FIN counted, is not yet acknowledged."""
@@ -135,13 +142,18 @@ class Sender:
     def room(self, in_flight: Octets) -> Octets:
         """Return how many more octets both windows let us queue and send now."""
         congestion = self.controller.cwnd - in_flight - self.scoreboard.lost.total
-        if self.recovery.asking:
+        recovery = self.recovery
+        if recovery.tail.due or recovery.timed_out:
             congestion = self._room_to_ask(congestion)
-        return max(0, min(congestion - self.queued(), self.snd_una + self.snd_wnd - self.stop))
+        if self.stop > self.snd_nxt:
+            congestion -= self.stop - self.snd_nxt
+        return max(0, min(congestion, self.snd_una + self.snd_wnd - self.stop))
 
     def _room_to_ask(self, congestion: Octets) -> Octets:
         """Return how far a probe or F-RTO may go beyond the window with new data."""
         recovery = self.recovery
+        if not recovery.asking:
+            return congestion
         if recovery.frto.holding:
             return 2 * self.mss - max(0, self.snd_nxt - recovery.point)
         return max(congestion, self.mss)
@@ -190,7 +202,7 @@ class Sender:
             delivered = self.scoreboard.on_cumulative_ack(self.snd_una, ack)
             rtt = self._advance(now, ack, sent_at, echoed_at, before)
         else:
-            news = self._note(now, ack, blocks, echoed_at, duplicate, before)
+            news = note(self, now, ack, blocks, echoed_at, duplicate, before)
             delivered = news.delivered
             if advanced:
                 sent_at = self.recovery.rack.sent_at(self.snd_una, ack)
@@ -207,48 +219,6 @@ class Sender:
                 AckSample(now, delivered, before, self.rtt.srtt, limited, rtt, new_round)
             )
         return advanced
-
-    def _note(
-        self,
-        now: Nanos,
-        ack: Octets,
-        blocks: Sequence[Block],
-        echoed_at: Nanos,
-        duplicate: bool,
-        before: Octets,
-    ) -> AckNews:
-        """Tell transmission times and scoreboard of an ACK; return what recovery has to know."""
-        board, recovery = self.scoreboard, self.recovery
-        duplicated = duplicate_report(blocks, ack)
-        delivered = 0
-        original = False
-        for start, stop in board.sacked.holes(self.snd_una, ack):
-            delivered += stop - start
-            once = recovery.rack.on_delivered(now, start, stop, echoed_at)
-            original |= once and start < recovery.point
-            if self.sampling is not None:
-                self.sampling.delivery.on_delivered(start, stop)
-        for start, stop in board.on_sack(blocks, ack, self.snd_nxt):
-            delivered += stop - start
-            # The timestamp echoes what came at the left edge (RFC 7323, 4.3), not this.
-            once = recovery.rack.on_delivered(now, start, stop, -1)
-            original |= once and start < recovery.point
-            if self.sampling is not None:
-                self.sampling.delivery.on_delivered(start, stop)
-        return AckNews(
-            now,
-            ack,
-            self.snd_nxt,
-            self.mss,
-            before,
-            delivered,
-            ack - self.snd_una,
-            original,
-            duplicate,
-            duplicated,
-            echoed_at if duplicated is None else -1,  # it answers a copy: ACKs were lost
-            self.sack,
-        )
 
     def _advance(
         self, now: Nanos, ack: Octets, sent_at: Nanos, echoed_at: Nanos, in_flight: Octets
@@ -277,7 +247,9 @@ class Sender:
             if run.stop > ack:
                 break
             done += 1
-        del self.runs[:done]
+        if done:
+            del self.runs[:done]
+            self._unsent = max(self._unsent - done, 0)
 
     def update_window(self, seq: Octets, ack: Octets, window: Octets) -> None:
         """Take the peer's window unless the ACK is old: SEG.SEQ tells less (RFC 9293, 3.10.7.4)."""
@@ -342,21 +314,26 @@ class Sender:
         start = self.snd_nxt
         if start >= self.stop or start < 1:
             return None
-        run = self._run_at(start)
-        if not self.outstanding() and now - self.last_sent > self.rtt.rto:
+        run = self.runs[self._unsent]
+        if start >= run.stop:
+            self._unsent += 1
+            run = self.runs[self._unsent]
+        una = self.snd_una
+        waits = start > una
+        if not waits and now - self.last_sent > self.rtt.rto:
             self.controller.on_idle(now)
         recovery = self.recovery
-        congestion = self.controller.cwnd - self.in_flight()
-        if recovery.asking:
-            congestion = self._room_to_ask(congestion)
-        allowed = min(congestion, self.snd_una + self.snd_wnd - start, self.unpaced)
-        stop = min(run.stop, start + allowed)
+        allowed = self.controller.cwnd - self.in_flight()
+        if recovery.tail.due or recovery.timed_out:
+            allowed = self._room_to_ask(allowed)
+        allowed = min(allowed, una + self.snd_wnd - start, self.unpaced)
+        stop = run.stop if run.stop - start < allowed else start + allowed
         probe = recovery.mtu_probe
         probing = probe.wanted > 0 and probe.fits(run.stop - start, allowed, self.mss)
         if probing:
             stop = start + probe.wanted
             probe.on_sent(start, stop)
-        if stop <= start or (stop < run.stop and stop - start < self.mss and self.outstanding()):
+        if stop <= start or (stop < run.stop and stop - start < self.mss and waits):
             return None
         self.snd_nxt = stop
         self._probe_base = now
@@ -411,8 +388,10 @@ class Sender:
                 self.sampling.on_departure(now, self, start, stop, again=again)
         self.sent += length
         self.last_sent = now
-        self.recovery.on_sent(length)
-        if self.scoreboard.in_flight(self.snd_una, self.snd_nxt) <= length:
+        if self.recovery.reducing:
+            self.recovery.on_sent(length)
+        board = self.scoreboard
+        if self.snd_nxt - self.snd_una - board.sacked.total - board.lost.total <= length:
             self.timer_base = now
 
     def _run_at(self, position: Octets) -> Run:

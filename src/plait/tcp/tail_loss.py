@@ -15,6 +15,8 @@ WC_DEL_ACK: Final = 200 * MILLISECOND
 class TailLoss:
     """The probe of one episode; names as in RFC 8985, 7."""
 
+    __slots__ = ("_is_retrans", "due", "end_seq", "probes")
+
     def __init__(self) -> None:
         self.end_seq: Octets = -1
         """SND.NXT when the probe left, -1 while none is unanswered."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from plait.tcp import closing
 from plait.tcp.receiver import NEVER
-from plait.tcp.state import State
+from plait.tcp.state import CLOSED, SYN_RECEIVED, SYN_SENT
 from plait.units import Nanos
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def next_timeout(connection: TcpConnection) -> Nanos:
     sender = connection.sender
     if sender.pacer is not None:
         soonest = min(soonest, sender.pacer.deadline)
-    if sender.snd_nxt > sender.snd_una and connection.state is not State.CLOSED:
+    if sender.snd_nxt > sender.snd_una and connection.state is not CLOSED:
         soonest = min(soonest, sender.timeout_at())
         if sender.backoff and connection.settings.user_timeout:
             soonest = min(soonest, connection.unanswered_since + connection.settings.user_timeout)
@@ -50,7 +50,7 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
     sender = connection.sender
     if sender.pacer is not None and sender.pacer.deadline <= now:
         sender.pacer.on_deadline()
-    if connection.state is State.CLOSED or not sender.outstanding():
+    if connection.state is CLOSED or not sender.outstanding():
         return
     if sender.backoff and connection.user_timed_out(now):
         connection.time_out()
@@ -60,7 +60,7 @@ def handle_timeout(connection: TcpConnection, now: Nanos) -> None:
 
 def _on_retransmission_timeout(connection: TcpConnection, now: Nanos) -> None:
     sender = connection.sender
-    opening = connection.state in (State.SYN_SENT, State.SYN_RECEIVED)
+    opening = connection.state in (SYN_SENT, SYN_RECEIVED)
     settings = connection.settings
     if not sender.backoff:
         connection.unanswered_since = sender.timer_base

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from plait.tcp.receiver import Receiver
 from plait.units import MILLISECOND, SECOND, Nanos, Octets
 from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
 from plait.wire.seq import HALF32, MASK32
@@ -32,6 +31,8 @@ def tick(now: Nanos) -> Nanos:
 class Timestamps:
     """TSval we send, and TS.Recent."""
 
+    __slots__ = ("_echo", "_recent_at", "last_ack_sent", "offset", "on", "recent")
+
     def __init__(self, wanted: bool, offset: int) -> None:
         """Offer the option if `wanted`; `offset` hides the host's clock from the peer."""
         self.on = wanted
@@ -55,12 +56,14 @@ class Timestamps:
 
     def check(self, now: Nanos, segment: Segment) -> bool:
         """Return whether the segment passes PAWS (RFC 7323, 5.3)."""
-        if not self.on or segment.ts_val == ABSENT or segment.flags & (RST | SYN):
+        value = segment.ts_val
+        if value == self.recent or not self.on:
             return True
-        behind = (self.recent - segment.ts_val) & MASK32
-        return behind == 0 or behind >= HALF32 or now - self._recent_at > IDLE_LIMIT
+        if value == ABSENT or segment.flags & (RST | SYN):
+            return True
+        return (self.recent - value) & MASK32 >= HALF32 or now - self._recent_at > IDLE_LIMIT
 
-    def update(self, now: Nanos, segment: Segment, seq: Octets, receiver: Receiver) -> None:
+    def update(self, now: Nanos, segment: Segment, seq: Octets) -> None:
         """Advance TS.Recent from a segment at the left edge (RFC 7323, 4.3)."""
         if self.on and segment.ts_val != ABSENT and seq <= self.last_ack_sent:
             self.recent = segment.ts_val

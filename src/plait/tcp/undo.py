@@ -15,6 +15,8 @@ from plait.units import Nanos, Octets
 class Undo:
     """What one recovery sent again, and what is known to have been needless."""
 
+    __slots__ = ("_marker", "_resent_at", "_unreported", "armed", "expires")
+
     def __init__(self) -> None:
         self.armed = False
         self.expires: Octets = -1

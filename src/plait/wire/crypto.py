@@ -27,6 +27,12 @@ _ADD_ADDR_HMAC_OCTETS: Final = 8
 _ISN_TICK: Final = 4 * MICROSECOND
 
 
+def token_and_idsn(key: bytes, version: int = 1) -> tuple[int, int]:
+    """Return what `token` and `idsn` do, by one digest."""
+    digest = _hash(key, version)
+    return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[-8:], "big")
+
+
 def token(key: bytes, version: int = 1) -> int:
     """Return the 32-bit token that names the connection whose local key is `key`."""
     return int.from_bytes(_hash(key, version)[:4], "big")

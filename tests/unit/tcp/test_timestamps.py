@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from plait.tcp.receiver import Receiver
-from plait.tcp.settings import TcpSettings
 from plait.tcp.timestamps import IDLE_LIMIT, Timestamps
-from plait.trace.counters import Counters
 from plait.units import MILLISECOND
 from plait.wire.segment import ABSENT, ACK, RST, SYN, Segment
 
@@ -57,7 +54,7 @@ def test_ts_recent_outlives_its_meaning_after_24_days() -> None:
 def test_only_a_segment_at_the_left_edge_advances_ts_recent(seq: int, recent: int) -> None:
     stamps = agreed()
     stamps.last_ack_sent = 10
-    stamps.update(0, segment(RECENT + 7), seq, Receiver(TcpSettings(), Counters()))
+    stamps.update(0, segment(RECENT + 7), seq)
     assert stamps.stamp(0, ACK)[1] == recent
 
 

@@ -48,10 +48,17 @@ def test_sum_is_the_folded_sum_of_words(data: bytes) -> None:
     assert ones_sum(memoryview(data)) == defined_sum(data)
 
 
-@pytest.mark.skipif(checksum.BACKEND == "pure", reason="numpy is not installed")
+@pytest.mark.skipif(checksum.np is None, reason="numpy is not installed")
 @given(data=st.binary(max_size=300) | long_octets)
 def test_backends_agree(data: bytes) -> None:
     assert checksum._sum_numpy(data) == checksum._sum_pure(data) == defined_sum(data)
+
+
+@pytest.mark.skipif(checksum.native is None, reason="the core is not compiled")
+@given(data=st.binary(max_size=300) | long_octets, at=st.integers(0, 20))
+def test_c_agrees_wherever_the_octets_lie(data: bytes, at: int) -> None:
+    view = memoryview(data)[at:]
+    assert checksum.native(view) == checksum._sum_pure(view) == defined_sum(view.tobytes())
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 1023, 1024, 2048, 2049, 4096, 65_535])
