@@ -2,6 +2,7 @@
 
     PLAIT_COMPILE=1 pip install .
     python hatch_build.py           # a folder with plait, its core compiled; prints its name
+    python hatch_build.py --lacks   # prints what is not there to compile it, if anything
 
 The sources stay beside what is made of them: they tell what compiled modules have forgotten, and
 Python takes the compiled ones first.
@@ -14,10 +15,12 @@ import os
 import platform
 import shutil
 import sys
+import sysconfig
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stdout
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,6 +45,9 @@ INTERPRETED: Final = ("sim/middlebox", "sim/plot.py", "sim/scenario.py", "sim/to
 
 INLINED: Final = ("arguments", "errors", "registry", "units")
 """What is not either, but tells types and constants to what is."""
+
+HELPER: Final = "plait/wire/summing.c"
+"""The one part in C: without it a third of a super-segment with checksums would be numpy's."""
 
 ROOT: Final = Path(__file__).resolve().parent
 
@@ -100,10 +106,22 @@ def compiled(root: Path) -> Path:
     return folder
 
 
+def lacks() -> str:
+    """Return what compiling takes and is not there, empty if all is."""
+    if find_spec("mypyc") is None or find_spec("setuptools") is None:
+        return "no mypyc: pip install 'mypy[mypyc]' setuptools"
+    compiler = str(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+    if shutil.which(compiler) is None:
+        return f"no C compiler: {compiler} is not installed"
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        return f"no headers of Python {platform.python_version()}: install python3-dev"
+    return ""
+
+
 def compile_core(folder: Path) -> None:
     """Put shared libraries beside the sources of the core in `folder`."""
     from mypyc.build import mypycify
-    from setuptools import Distribution
+    from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
     class Parallel(build_ext):  # type: ignore[misc] # setuptools brings no types
@@ -129,6 +147,7 @@ def compile_core(folder: Path) -> None:
             multi_file=True,
             target_dir=str(work),
         )
+        extensions.append(Extension("plait.wire.summing", [HELPER], extra_compile_args=["-O3"]))
         command = Parallel(Distribution({"ext_modules": extensions}))
         command.build_lib, command.build_temp = str(folder), str(work)
         command.ensure_finalized()
@@ -149,7 +168,8 @@ def _files() -> Iterator[str]:
 
 def _key(source: Path) -> str:
     """Return what the compiled core depends on, hashed."""
-    files = [Path(__file__), *(source / f"{name}.py" for name in (*MODULES, *INLINED))]
+    files = [Path(__file__), source.parent / HELPER]
+    files += [source / f"{name}.py" for name in (*MODULES, *INLINED)]
     for package in PACKAGES:
         files += sorted(source.joinpath(package).rglob("*.py"))
     made_by = _LEVEL, platform.python_version(), version("mypy")
@@ -174,6 +194,9 @@ def _wanted() -> bool:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--lacks"]:
+        print(lacks())
+        sys.exit()
     with redirect_stdout(sys.stderr):  # where compilers talk
         made = compiled(ROOT)
     print(made)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -18,12 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from libraries import PURE, ROOT, compiled, environment
 from simulator import mptcp, tcp
 from support.bytecodes import WORLDS, Stream
 
 from plait.sim.run import Simulation
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 TESTS: Final = ROOT / "tests"
 WARM: Final = 4_000_000
 """Octets before the clock starts."""
@@ -54,7 +53,7 @@ def measured(library: Path) -> dict[str, float]:
     """Return the figures of one build from a process of its own."""
     done = subprocess.run(
         [sys.executable, __file__, "--work"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (library, TESTS)))},
+        env=environment(library, TESTS),
         capture_output=True,
         text=True,
         check=True,
@@ -73,10 +72,7 @@ def main() -> int:
     if chosen.work:
         print(json.dumps(work()))
         return 0
-    made = subprocess.run(
-        [sys.executable, ROOT / "hatch_build.py"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    builds = {"interpreted": ROOT / "src", "compiled": Path(made.stdout.strip())}
+    builds = {"interpreted": PURE, "compiled": compiled()}
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
     for _ in range(chosen.rounds):
         for name, library in builds.items():
@@ -85,11 +81,9 @@ def main() -> int:
         chosen.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
     print("| work | interpreted us | compiled us | times faster |\n|---|---|---|---|")
     for kind in runs["interpreted"][0]:
-        pure, compiled = ([run[kind] for run in runs[name]] for name in builds)
-        shown = [
-            f"{median(one):.1f} ({min(one):.1f} to {max(one):.1f})" for one in (pure, compiled)
-        ]
-        print(f"| {kind} | {' | '.join(shown)} | {median(pure) / median(compiled):.1f} |")
+        slow, fast = ([run[kind] for run in runs[name]] for name in builds)
+        shown = [f"{median(one):.1f} ({min(one):.1f} to {max(one):.1f})" for one in (slow, fast)]
+        print(f"| {kind} | {' | '.join(shown)} | {median(slow) / median(fast):.1f} |")
     return 0
 
 

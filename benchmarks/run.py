@@ -1,86 +1,89 @@
-"""`make bench`: plait's stack beside the kernel's, in one run.
+"""`make bench`: plait, interpreted and compiled, beside its peers.
 
-Configurations are interleaved round by round, figures are medians, and every row gives its ratio to
-the kernel's Multipath TCP with as many subflows in the same run.  cubic everywhere.
+In each round both builds and the peer of a row take turns; figures are medians of the rounds, with
+the lowest and the highest, and ratios are those of the medians.  cubic everywhere.
 """
 
 from __future__ import annotations
 
 import os
 import platform
-import statistics
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
-from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
-from reporting import Row, is_root, options, save, show, turns
-from rich.console import Console
+from libraries import PURE, MissingError, compiled
+from ns3_peer import Ns3
+from reporting import is_root, options, save, turns
+from results import HEADINGS, Bench
+from rows import rows as all_rows
 
 from plait.wire.checksum import BACKEND
 
-
-def baseline_of(configuration: Configuration) -> str:
-    """Return the name of the kernel's row to compare with."""
-    if not configuration.offload:
-        return "kernel MPTCP, MTU 1500"
-    if configuration.paths == 2:
-        suffix = ", checksum" if configuration.checksum else ""
-        return f"kernel MPTCP, 2 subflows{suffix}"
-    return "kernel MPTCP, 1 subflow"
-
-
-HEADINGS = ("configuration", "Gbit/s", "lowest", "highest", "to kernel", "CPU s/GB", "peak MB")
-
-
-def summarize(samples: dict[str, list[Sample]]) -> list[Row]:
-    """Return a row for each configuration that was measured."""
-    medians = {name: statistics.median(s.gbit for s in runs) for name, runs in samples.items()}
-    rows: list[Row] = []
-    for configuration in CONFIGURATIONS:
-        runs = samples.get(configuration.name)
-        if not runs:
-            continue
-        baseline = medians.get(baseline_of(configuration))
-        gbit = medians[configuration.name]
-        rows.append(
-            {
-                "name": configuration.name,
-                "gbit_per_s": round(gbit, 3),
-                "lowest": round(min(s.gbit for s in runs), 3),
-                "highest": round(max(s.gbit for s in runs), 3),
-                "ratio_to_kernel": round(gbit / baseline, 3) if baseline else None,
-                "cpu_s_per_gb": round(statistics.median(s.cpu_per_gb for s in runs), 3),
-                "peak_mb": round(max(s.peak for s in runs), 1),
-            }
-        )
-    return rows
+INTERRUPTED: Final = 130
+"""The status of a program that SIGINT ended, in shells."""
 
 
 def main() -> int:
-    """Measure, print, write JSON."""
-    parser = options(__doc__, rounds=3, what="configuration")
+    """Measure, print, write JSON and Markdown."""
+    parser = options(__doc__, rounds=3, what="row")
     parser.add_argument("--seconds", type=float, default=3, help="length of each run")
+    parser.add_argument("--markdown", type=Path, help="write the table to this file as well")
     chosen = parser.parse_args()
     if not is_root("bench"):
         return 2
-    console = Console()
+    status = 0
+    with Ns3() as ns3:
+        wanted = [row for row in all_rows(ns3) if chosen.only in row.name]
+        bench = Bench(wanted, *libraries())
+        began = os.getloadavg()[0]
+        try:
+            for number, row in turns(chosen, wanted):
+                for line in bench.take_turns(number, row, chosen.seconds):
+                    print(f"round {number}  {line}", flush=True)
+        except KeyboardInterrupt:
+            print("interrupted: what was measured so far")
+            status = INTERRUPTED
+    heading = (
+        f"{machine()}, load {began:.1f} before and {os.getloadavg()[0]:.1f} after; "
+        f"{chosen.rounds} rounds of {chosen.seconds:g} s, median (lowest to highest):"
+    )
+    table = markdown(bench, heading)
+    print(f"\n{table}", end="")
+    if chosen.markdown:
+        chosen.markdown.write_text(table, encoding="utf-8")
+    save(chosen.json, heading=heading, rows=bench.records(), missing=bench.missing)
+    return status
+
+
+def libraries() -> tuple[dict[str, Path], dict[str, str]]:
+    """Return where the builds are, and why one is not."""
+    print("the core is compiled first, if it has changed: minutes", flush=True)
+    try:
+        return {"pure": PURE, "compiled": compiled()}, {}
+    except MissingError as missing:
+        return {"pure": PURE}, {"compiled": str(missing)}
+
+
+def machine() -> str:
+    """Return what the figures depend on."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    console.print(f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, "
-                  f"checksums by {BACKEND}")  # fmt: skip
-    samples: dict[str, list[Sample]] = {}
-    for number, configuration in turns(chosen, CONFIGURATIONS):
-        reason = can_run(configuration)
-        if reason is not None:
-            console.print(f"{configuration.name}: left out, {reason}", highlight=False)
-            continue
-        sample = measure(configuration, chosen.seconds)
-        samples.setdefault(configuration.name, []).append(sample)
-        console.print(
-            f"round {number}  {sample.gbit:7.2f} Gbit/s  {configuration.name}", highlight=False
-        )
-    rows = summarize(samples)
-    show(rows, console, HEADINGS, "goodput, medians")
-    save(chosen.json, python=python, rows=rows)
-    return 0
+    return f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, checksums by {BACKEND}"
+
+
+def markdown(bench: Bench, heading: str) -> str:
+    """Return the table as README.md has it, in columns."""
+    rows = [HEADINGS, *bench.cells()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [_line(cells, widths) for cells in rows]
+    lines.insert(1, _line(["-" * width for width in widths], widths))
+    return "\n".join([heading, "", *lines, "", *bench.notes()]) + "\n"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+    return f"| {' | '.join(padded)} |"
 
 
 if __name__ == "__main__":

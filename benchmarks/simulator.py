@@ -11,11 +11,16 @@ of its first minute.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+import json
 import resource
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from libraries import PURE, environment
 
 from plait.sim.run import Simulation
 from plait.sim.scenario import FlowSpec, HostSpec, LinkSpec, RouteSpec, Scenario, Shape
@@ -61,9 +66,12 @@ def hour(seconds: float) -> Scenario:
     return tcp(seconds, rate_mbit=2)
 
 
-def measure(make: Callable[[float], Scenario], seconds: float) -> None:
-    """Run one scenario and print a line."""
-    simulation = Simulation(make(seconds))
+FLOWS: Final[dict[str, Callable[[float], Scenario]]] = {"tcp": tcp, "mptcp": mptcp, "hour": hour}
+
+
+def simulate(flow: str, seconds: float) -> dict[str, float]:
+    """Run one scenario and return what it took and how it went."""
+    simulation = Simulation(FLOWS[flow](seconds))
     peak_of_minute = 0
 
     def watch(part: float) -> None:
@@ -74,18 +82,32 @@ def measure(make: Callable[[float], Scenario], seconds: float) -> None:
     began = time.perf_counter()
     result = simulation.run(progress=watch)
     took = time.perf_counter() - began
-    (flow,) = result["flows"].values()
-    print(
-        f"{make.__name__:6} {seconds:6.0f} s simulated in {took:6.1f} s: "
-        f"{result['packets']:8} packets, {result['packets'] / took:7.0f} packets/s, "
-        f"goodput {flow['goodput'] / 1e6:.1f} Mbit/s, "
-        f"peak {_peak() >> 10} MiB ({peak_of_minute >> 10} MiB after the first part)"
+    (bulk,) = result["flows"].values()
+    return {
+        "seconds": took,
+        "packets": result["packets"],
+        "goodput": bulk["goodput"],
+        "peak": _peak(),
+        "peak_of_minute": peak_of_minute,
+    }
+
+
+def measure(flow: str, seconds: float, library: Path = PURE) -> dict[str, float]:
+    """Run one scenario in a process of its own, with the plait of `library`."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--flow", flow, "--seconds", str(seconds)],
+        env=environment(library),
+        stdout=subprocess.PIPE,
+        check=True,
+        start_new_session=True,  # Ctrl-C is for us
     )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def _peak() -> int:
-    """Return the largest resident size so far, in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Return the largest resident size so far, in octets."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def main() -> int:
@@ -93,14 +115,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="simulated time")
     parser.add_argument("--hour", action="store_true", help="simulate an hour as well")
+    parser.add_argument("--flow", choices=FLOWS, help="run this one here and print JSON")
     chosen = parser.parse_args()
-    work = [(tcp, chosen.seconds), (mptcp, chosen.seconds)]
+    if chosen.flow:
+        print(json.dumps(simulate(chosen.flow, chosen.seconds)))
+        return 0
+    work = {"tcp": chosen.seconds, "mptcp": chosen.seconds}
     if chosen.hour:
-        work.append((hour, 3600.0))
-    for make, seconds in work:
-        process = multiprocessing.get_context("spawn").Process(target=measure, args=(make, seconds))
-        process.start()
-        process.join()
+        work["hour"] = 3600.0
+    for flow, seconds in work.items():
+        found = measure(flow, seconds)
+        took, packets = found["seconds"], found["packets"]
+        peak, of_minute = (found[name] / (1 << 20) for name in ("peak", "peak_of_minute"))
+        print(
+            f"{flow:6} {seconds:6.0f} s simulated in {took:6.1f} s: "
+            f"{packets:8} packets, {packets / took:7.0f} packets/s, "
+            f"goodput {found['goodput'] / 1e6:.1f} Mbit/s, "
+            f"peak {peak:.0f} MiB ({of_minute:.0f} MiB after the first part)"
+        )
     return 0
 
 

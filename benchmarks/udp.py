@@ -20,11 +20,16 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from endpoints import BLOCK, Source, sink_once, usage
+from libraries import PURE, environment
 from reporting import Row, options, save, show, turns
 from rich.console import Console
 
@@ -107,6 +112,11 @@ async def plait_end(side: str, wanted: Configuration, seconds: float) -> dict[st
         return await sink_once(stack, PORT)
 
 
+def quic_version() -> str:
+    """Return the version of aioquic, empty without it."""
+    return version(BASELINE) if has_aioquic else ""
+
+
 def quic_configuration(*, client: bool) -> QuicConfiguration:
     """Return what both ends use: windows as large as they like, datagrams as large as ours."""
     return QuicConfiguration(
@@ -187,14 +197,31 @@ def run_end(side: str, name: str, seconds: float) -> None:
     print(json.dumps(result | usage()), flush=True)
 
 
-def measure(configuration: Configuration, seconds: float) -> dict[str, float]:
-    """Run one configuration once."""
+@contextmanager
+def started(
+    side: str, configuration: Configuration, seconds: float, library: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """Start one end, and kill it if it is still there afterwards."""
     command = [sys.executable, __file__, "--seconds", str(seconds), "--row", configuration.name]
-    pipe = subprocess.PIPE
-    with subprocess.Popen([*command, "--end", "sink"], stdout=pipe, text=True) as sink:
+    with subprocess.Popen(
+        [*command, "--end", side],
+        env=environment(library),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for us
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def measure(configuration: Configuration, seconds: float, library: Path = PURE) -> dict[str, float]:
+    """Run one configuration once, with the plait of `library`."""
+    with started("sink", configuration, seconds, library) as sink:
         assert sink.stdout is not None
         assert sink.stdout.readline().strip() == "ready"
-        with subprocess.Popen([*command, "--end", "source"], stdout=pipe, text=True) as source:
+        with started("source", configuration, seconds, library) as source:
             sent = json.loads(source.communicate(timeout=seconds + 60)[0])
         received: dict[str, float] = json.loads(sink.communicate(timeout=10)[0])
     octets = received["octets"]

@@ -27,6 +27,7 @@ from plait.aio.monitor import Monitor
 from plait.aio.pump import Pump
 from plait.aio.server import Server
 from plait.aio.transport import StackTransport, loss_error
+from plait.aio.workers import Handover, Worker
 from plait.drivers.base import Driver
 from plait.errors import UsageError
 from plait.host.events import (
@@ -41,6 +42,7 @@ from plait.host.events import (
 )
 from plait.host.host import Host
 from plait.host.settings import Settings
+from plait.host.sharing import ALONE, Stray
 from plait.mptcp.info import ConnectionInfo
 from plait.trace.counters import Counters
 
@@ -96,6 +98,7 @@ class Stack:
             operating system by default.
         monitor: Watch the interfaces of drivers, where the kernel lets us: when one goes down, so
             do its addresses, and they come back with it.
+        worker: Its part, if other processes have stacks with the same addresses.
     """
 
     def __init__(
@@ -105,9 +108,13 @@ class Stack:
         entropy: bytes | None = None,
         *,
         monitor: bool = True,
+        worker: Worker | None = None,
     ) -> None:
         self._drivers = tuple(drivers)
-        self._host = Host(settings or Settings(), entropy or os.urandom(_ENTROPY_OCTETS))
+        share = ALONE if worker is None else worker.share
+        self._host = Host(settings or Settings(), entropy or os.urandom(_ENTROPY_OCTETS), share)
+        self._worker = worker
+        self._handover: Handover | None = None
         self._pump: Pump | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._openings: dict[int, _Opening] = {}
@@ -254,8 +261,9 @@ class Stack:
         finally:
             if pump is not None:
                 pump.stop()
-            if self._monitor is not None:
-                self._monitor.close()
+            for helper in (self._monitor, self._handover):
+                if helper is not None:
+                    helper.close()
             for driver in self._drivers:
                 driver.close()
 
@@ -279,6 +287,8 @@ class Stack:
             self._loop = loop = asyncio.get_running_loop()
             self._pump = Pump(loop, self._host, self._drivers, self._on_events)
             self._pump.start()
+            if self._worker is not None:
+                self._handover = Handover(loop, self._pump, self._worker.exchange)
             if self._monitored:
                 with suppress(OSError):  # no netlink here: time-outs have to do
                     self._monitor = Monitor(self._drivers, self._on_link)
@@ -393,6 +403,8 @@ class Stack:
         transport = self._transports.get(event.connection_id)
         if transport is not None:
             transport.connection.on_happening(event)
+        elif isinstance(event, Stray) and self._handover is not None:
+            self._handover.send(event)
 
     def _on_established(self, connection_id: int) -> None:
         opening = self._openings.pop(connection_id, None)

@@ -12,6 +12,7 @@ from plait.aio.kernel import Kernel
 from plait.cli.options import NetworkOptions
 from plait.cli.stack import open_stack
 from plait.cli.udp import UdpPaths
+from plait.cli.workers import Part
 from plait.errors import UsageError
 from plait.mptcp.info import ConnectionInfo
 
@@ -70,7 +71,12 @@ class Network(Protocol):
 
 @asynccontextmanager
 async def open_network(
-    options: NetworkOptions, command: str, *, listening: bool = False, verbose: bool = False
+    options: NetworkOptions,
+    command: str,
+    *,
+    listening: bool = False,
+    verbose: bool = False,
+    part: Part | None = None,
 ) -> AsyncIterator[Network]:
     """Build what the options describe and take all of it away afterwards.
 
@@ -78,6 +84,7 @@ async def open_network(
         command: Name of the command as typed, for messages.
         listening: Peers call, and have to know the UDP port.
         verbose: Say on standard error what becomes of UDP sessions.
+        part: That of one process among several, which bring their drivers.
 
     Raises:
         UsageError: The options contradict each other, or the machine cannot do it.
@@ -90,7 +97,7 @@ async def open_network(
             network = Kernel(mptcp=options.mptcp != "off", congestion=options.cc)
             _check_kernel_checksum(options)
         else:
-            network = open_stack(options, kept, command, udp, listening=listening)
+            network = open_stack(options, kept, command, udp, listening=listening, part=part)
         try:
             async with udp.told(verbose=verbose):
                 yield network

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 import click
 
@@ -19,6 +20,7 @@ from plait.cli.report import (
 )
 from plait.cli.running import Command, run
 from plait.cli.stack import check_listening
+from plait.cli.workers import Part, serve_apart, workers_option
 from plait.errors import UsageError
 
 _SECONDS: Final = 10.0
@@ -51,11 +53,22 @@ def command() -> None:
 @click.argument("port", type=click.IntRange(1, 65535))
 @click.option("-1", "--one", is_flag=True, help="Serve one connection and exit.")
 @click.option("--bind", metavar="ADDR", help="Listen on this address only.")
+@workers_option
 @verbose_option
 @network_options
-def server(port: int, one: bool, bind: str | None, verbose: bool, network: NetworkOptions) -> int:
+def server(
+    port: int, one: bool, bind: str | None, workers: int, verbose: bool, network: NetworkOptions
+) -> int:
     """Serve clients of plait perf until stopped."""
-    return run(_serve(port, bind, network, one=one, verbose=verbose))
+    if workers == 1:
+        return run(_serve(port, bind, network, one=one, verbose=verbose))
+    if one:
+        raise UsageError("--one and --workers exclude each other: one process serves a connection")
+
+    def serve(part: Part) -> Coroutine[Any, Any, int]:
+        return _serve(port, bind, network, one=False, verbose=verbose, part=part)
+
+    return serve_apart("plait perf server", network, workers, serve)
 
 
 @command.command("client", cls=Command, epilog=_CLIENT_EXAMPLES)
@@ -166,6 +179,9 @@ class PerfServer:
     def __init__(self, network: Network, reporter: Reporter, *, one: bool, verbose: bool) -> None:
         self.watcher = Watcher(network, verbose=verbose)
         self.finished = asyncio.Event()
+        self.served = 0
+        """Connections so far."""
+
         self._network = network
         self._reporter = reporter
         self._one = one
@@ -181,6 +197,7 @@ class PerfServer:
         if self._one and (self._began or self.finished.is_set()):
             protocol.transport.abort()
             return
+        self.served += 1
         loop = asyncio.get_running_loop()
         self._began[protocol] = loop.time()
         self.watcher.watch(protocol.transport)
@@ -204,22 +221,31 @@ class PerfServer:
 
 
 async def _serve(
-    port: int, bind: str | None, options: NetworkOptions, *, one: bool, verbose: bool
+    port: int,
+    bind: str | None,
+    options: NetworkOptions,
+    *,
+    one: bool,
+    verbose: bool,
+    part: Part | None = None,
 ) -> int:
-    """Run a server."""
+    """Run a server, or one of the processes of one."""
     check_listening(options, port)
     reporter = Reporter(options)
     async with open_network(
-        options, "plait perf server", listening=True, verbose=verbose
+        options, "plait perf server", listening=True, verbose=verbose, part=part
     ) as network:
         serving = PerfServer(network, reporter, one=one, verbose=verbose)
         try:
             listener = await network.create_server(serving.make_protocol, bind, port)
-            reporter.line(f"listening on port {listener.port}")
+            if part is None or part.first:
+                reporter.line(f"listening on port {listener.port}")
             await serving.finished.wait()
         finally:
             if options.json is not None:
                 serving.watcher.write(options.json)
+            if part is not None:
+                reporter.line(part.summary(serving.served))
     return 0
 
 

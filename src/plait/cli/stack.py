@@ -10,6 +10,7 @@ from typing import Any
 from plait.aio.stack import Stack
 from plait.cli.options import PolicyOptions, StackOptions
 from plait.cli.udp import UdpPaths
+from plait.cli.workers import Part
 from plait.drivers.base import Driver
 from plait.drivers.capture import Capture, wall_clock_epoch
 from plait.drivers.packet import PacketDriver
@@ -45,7 +46,13 @@ def settings_of(options: StackOptions) -> Settings:
 
 
 def open_stack(
-    options: StackOptions, kept: ExitStack, command: str, udp: UdpPaths, *, listening: bool = False
+    options: StackOptions,
+    kept: ExitStack,
+    command: str,
+    udp: UdpPaths,
+    *,
+    listening: bool = False,
+    part: Part | None = None,
 ) -> Stack:
     """Return plait's stack, which closes its drivers.
 
@@ -55,10 +62,13 @@ def open_stack(
         command: Name of the command as typed, for messages.
         udp: The UDP sockets that the options name.
         listening: Peers call.
+        part: That of one process among several, which brings its drivers.
 
     Raises:
         UsageError: The machine cannot do it.
     """
+    if part is not None:
+        return Stack(part.drivers, settings_of(options), worker=part.worker)
     packets = [PacketSpec.parse(text) for text in options.packet]
     settings = with_shared_ports(settings_of(options), packets)
     with ExitStack() as made:

@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from support.build import interpreted
 
 from plait.addresses import IpAddress
 from plait.aio.pump import Pump
@@ -22,6 +23,8 @@ HERE = ip_address("10.0.0.1")
 THERE = ip_address("10.0.0.2")
 OUT = HERE.packed + THERE.packed + bytes(4)
 IN = THERE.packed + HERE.packed + bytes(4)
+
+pytestmark = interpreted
 
 
 class ScriptedHost(Host):

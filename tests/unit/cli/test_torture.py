@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from support.build import interpreted
 
 from plait.cli.main import run
 from plait.host.connections import Connections
@@ -22,6 +23,7 @@ def test_processes_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert [verdict["seed"] for verdict in json.loads(alone)["verdicts"]] == list(range(1, 7))
 
 
+@interpreted
 def test_a_failure_is_told_shrunk_and_captured(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import ip_address, ip_interface
 
 import pytest
@@ -210,3 +211,35 @@ def test_a_failure_leaves_nothing_behind() -> None:
     with pytest.raises(UsageError, match=r"TUN tun1: the kernel does not give it ff02::1/64"):
         Tun(TunSpec.parse("tun1,local=10.9.1.1,peer=10.9.1.2/24+ff02::1/64"))
     assert "tun1" not in [name for _, name in socket.if_nameindex()]
+
+
+def test_a_device_of_several_queues_follows_who_wrote() -> None:
+    queues = [Tun(replace(spec(), multi_queue=True)) for _ in range(2)]
+    syn = Segment(flow_out(4), ISS, 0, SYN, 65535)
+    syn.options = (Mss(MSS),)
+    try:
+        with listener(4) as listening:
+            queues[0].write_burst(0, [syn])
+            (answer,) = [one for queue in queues for one in queue.read_burst(0)]
+            ack = Segment(flow_out(4), ISS + 1, answer.seq + 1, ACK, 65535)
+            queues[0].write_burst(0, [ack])
+            accepted, _ = listening.accept()
+            for writer, other in (queues, queues[::-1], queues):
+                writer.write_burst(0, [ack])
+                accepted.send(b"one")
+                await_segment(writer, lambda segment: segment.length == 3)
+                assert not other.read_burst(0)
+            accepted.close()
+    finally:
+        for queue in queues:
+            queue.close()
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_queues_do_not_mix(several: bool) -> None:
+    tun = Tun(replace(spec(), multi_queue=several))
+    try:
+        with pytest.raises(UsageError, match="several queues"):
+            Tun(replace(spec(), multi_queue=not several))
+    finally:
+        tun.close()
