@@ -3,7 +3,8 @@
     python benchmarks/latency.py [--rounds 3] [--trips 5000] [--only TEXT] [--json FILE]
 
 One connection, 64 octets each way, the next request when the response is there.  Rows are
-interleaved, figures medians of the rounds.  Through TUN one of the two ends is the kernel.
+interleaved, figures medians of the rounds.  Through TUN one of the two ends is the kernel; plait's
+is interpreted and, where that can be, compiled.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import statistics
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from configurations import PORT, Configuration, tun_world, veth_world
+from libraries import PURE, MissingError, compiled, environment
 from reporting import Row, is_root, options, save, show, turns
 from rich.console import Console
 
@@ -129,16 +132,41 @@ def of_kernel(side: str, address: str, trips: int, kind: str) -> list[float]:
     return took
 
 
-def measure(row: Configuration, trips: int) -> list[float]:
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row, and the library that plait is imported from."""
+
+    name: str
+    row: Configuration
+    library: Path
+
+
+def cases(console: Console) -> list[Case]:
+    """Return what is measured here."""
+    libraries = {"": PURE}
+    try:
+        libraries[", compiled"] = compiled()
+    except MissingError as error:
+        console.print(f"no compiled rows: {error}", highlight=False)
+    return [
+        Case(row.name + suffix, row, library)
+        for row in ROWS
+        for suffix, library in libraries.items()
+        if not (row.kernel and suffix)
+    ]
+
+
+def measure(case: Case, trips: int) -> list[float]:
     """Return what round trips took, in microseconds."""
+    row = case.row
     world = veth_world if row.kernel else tun_world
     address = "10.88.0.1" if row.sink == "plait" else "10.88.0.2"
     with world(row) as (asking, answering):
-        server = _start(answering, "answer", row.sink, address, trips)
+        server = _start(answering, case, "answer", address, trips)
         assert server.stdout is not None
         assert server.stdout.readline().strip() == "ready"
         try:
-            asked = _start(asking, "ask", row.source, address, trips + WARM)
+            asked = _start(asking, case, "ask", address, trips + WARM)
             took: list[float] = json.loads(asked.communicate(timeout=120)[0])
         finally:
             server.kill()
@@ -147,10 +175,14 @@ def measure(row: Configuration, trips: int) -> list[float]:
 
 
 def _start(
-    namespace: Namespace, side: str, kind: str, address: str, trips: int
+    namespace: Namespace, case: Case, side: str, address: str, trips: int
 ) -> subprocess.Popen[str]:
+    kind = case.row.source if side == "ask" else case.row.sink
     words = [sys.executable, str(Path(__file__)), "--end", side, kind, address, str(trips)]
-    return namespace.run(lambda: subprocess.Popen(words, stdout=subprocess.PIPE, text=True))
+    built = environment(case.library)
+    return namespace.run(
+        lambda: subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=built)
+    )
 
 
 def summarize(samples: dict[str, list[list[float]]]) -> list[Row]:
@@ -188,11 +220,11 @@ def main() -> int:
         return 2
     console = Console()
     samples: dict[str, list[list[float]]] = {}
-    for number, row in turns(chosen, ROWS):
-        took = measure(row, chosen.trips)
-        samples.setdefault(row.name, []).append(took)
+    for number, case in turns(chosen, cases(console)):
+        took = measure(case, chosen.trips)
+        samples.setdefault(case.name, []).append(took)
         median = statistics.median(took)
-        console.print(f"round {number}  {median:8.1f} us  {row.name}", highlight=False)
+        console.print(f"round {number}  {median:8.1f} us  {case.name}", highlight=False)
     rows = summarize(samples)
     show(rows, console, HEADINGS, "request and response of 64 octets")
     save(chosen.json, rows=rows)
