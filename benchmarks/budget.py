@@ -2,12 +2,11 @@
 
     PYTHONPATH=tests python benchmarks/budget.py [--seconds 3] [--only NAME] [--json FILE]
 
-First two hosts in one process, the sending and the receiving one apart; then, as root, streams to
-and from the kernel through a TUN device, with drivers, asyncio and system calls.  py-spy (the
-`bench` extra) looks at each process 200 times a second from outside, so that nothing is
-distorted, and counts where it is; processor time comes from a run without it.  Work of C functions
-counts for the layer that calls them.  Where the core was compiled (`python hatch_build.py`) its rows
-follow.
+First two hosts in one process, the sending and the receiving one apart; then, as root, streams from
+and to the kernel through a TUN device, with drivers, asyncio and system calls.  py-spy (the `bench`
+extra) looks at each process 200 times a second from outside, so that nothing is distorted, and
+counts where it is; processor time comes from a run without it.  Work of C functions counts for the
+layer that calls them.  Where the core was compiled (`python hatch_build.py`) its rows follow.
 """
 
 from __future__ import annotations
@@ -181,10 +180,9 @@ def _attributed(world: World, frames: list[str]) -> tuple[str, str] | None:
     """Return end and layer of a sample; None if it is from before the stream."""
     names = [frame.partition(" ")[0].rpartition(".")[2] for frame in frames]
     if world.side:
-        # Starting counts, too: it is as long in the run that tells the processor time.
-        return ("sending" if world.side == "source" else "receiving") if (
-            "run_forever" in names
-        ) else "", _layer(frames)
+        end = "sending" if world.side == "source" else "receiving"
+        # Starting is of no end, and as long in the run that tells the processor time.
+        return end if "run_forever" in names else "", _layer(frames)
     if "work" not in names:
         return None
     return next((ENDS[name] for name in names if name in ENDS), ""), _layer(frames)
@@ -214,7 +212,7 @@ def _layer_of(file: str, line: int) -> str:
     if "plait" not in parts:
         return "Python"
     within = parts[len(parts) - parts[::-1].index("plait") :]
-    if within[-1] == "checksum.py":
+    if within[-1] in {"checksum.py", "summing.c"}:
         return "checksum"
     return _OTHER_MODULES.get(within[0], _PACKAGES.get(within[0], within[0]))
 

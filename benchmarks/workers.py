@@ -10,7 +10,6 @@ process of the server takes its time from them.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import socket
 import subprocess
@@ -65,7 +64,9 @@ def measure(workers: int, octets: int, seconds: float) -> float:
     with Namespace() as namespace:
         words = [sys.executable, "-m", "plait.cli", "perf", "server", str(SERVER[1])]
         words += ["--tun", TUN, "--workers", str(workers)]
-        start = partial(subprocess.Popen, words, stdout=subprocess.PIPE, env=os.environ)
+        start = partial(
+            subprocess.Popen, words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         server = namespace.run(start)
         try:
             time.sleep(3)

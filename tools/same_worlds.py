@@ -38,35 +38,42 @@ def print_digests(seeds: range) -> None:
             print(seed, digest.hexdigest(), flush=True)
 
 
-def start(library: Path, seeds: str) -> subprocess.Popen[str]:
+def start(library: Path, seeds: range) -> subprocess.Popen[str]:
     """Start a process that prints the digests of one build."""
     return subprocess.Popen(  # noqa: S603 - this program
-        [sys.executable, __file__, str(library), "--seeds", seeds, "--print"],
+        [sys.executable, __file__, str(library), "--seeds", f"{seeds[0]}-{seeds[-1]}", "--print"],
         env=os.environ | {"PYTHONPATH": str(library)},
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def compare(library: Path, seeds: str) -> int:
-    """Return how many worlds differ."""
-    processes = [start(build, seeds) for build in (SOURCES, library)]
-    one, other = (process.stdout for process in processes)
+def compare(library: Path, seeds: range) -> int:
+    """Return how many worlds differ; each build has two processes, with half of the seeds."""
+    middle = len(seeds) // 2
+    halves = [half for half in (seeds[:middle], seeds[middle:]) if half]
+    pairs = [[start(build, half) for build in (SOURCES, library)] for half in halves]
+    return sum(differing(*pair) for pair in pairs)
+
+
+def differing(pure: subprocess.Popen[str], compiled: subprocess.Popen[str]) -> int:
+    """Return in how many worlds the processes of two builds differ."""
+    one, other = pure.stdout, compiled.stdout
     assert one is not None
     assert other is not None
     kinds = one.readline().strip(), other.readline().strip()
     if kinds != (".py", ".so"):
         raise SystemExit(f"these are not the two builds: {kinds}")
-    worlds = differing = 0
-    for interpreted, compiled in zip_longest(one, other, fillvalue="nothing\n"):
+    worlds = found = 0
+    for here, there in zip_longest(one, other, fillvalue="nothing\n"):
         worlds += 1
-        if interpreted != compiled:
-            differing += 1
-            print(f"interpreted: {interpreted}compiled:    {compiled}", end="")
-    if any(status != 0 for status in [process.wait() for process in processes]):
+        if here != there:
+            found += 1
+            print(f"interpreted: {here}compiled:    {there}", end="")
+    if any(status != 0 for status in [process.wait() for process in (pure, compiled)]):
         raise SystemExit("one of the builds broke off")
-    print(f"{worlds} worlds, {differing} differ between interpreted and compiled")
-    return differing
+    print(f"{worlds} worlds, {found} differ between interpreted and compiled")
+    return found
 
 
 def main() -> int:
@@ -76,11 +83,12 @@ def main() -> int:
     parser.add_argument("--seeds", default="1-200", metavar="A-B", help="worlds to run")
     parser.add_argument("--print", action="store_true", help="print the digests of this build")
     chosen = parser.parse_args()
+    first, last = map(int, chosen.seeds.split("-"))
+    seeds = range(first, last + 1)
     if chosen.print:
-        first, last = map(int, chosen.seeds.split("-"))
-        print_digests(range(first, last + 1))
+        print_digests(seeds)
         return 0
-    return 1 if compare(chosen.library, chosen.seeds) else 0
+    return 1 if compare(chosen.library, seeds) else 0
 
 
 if __name__ == "__main__":

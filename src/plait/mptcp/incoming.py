@@ -18,6 +18,7 @@ from plait.mptcp import (
 )
 from plait.mptcp.mapping import Mapping, Verdict
 from plait.mptcp.state import ACTIVE, ENDED, MPTCP, PRE_ESTABLISHED, TCP, Change
+from plait.mptcp.subflow import MANY_PIECES, Subflow
 from plait.tcp import closing as tcp_closing
 from plait.wire.checksum import dss_checksum_ok
 from plait.wire.mptcp.add_addr import AddAddr
@@ -39,7 +40,6 @@ from plait.wire.seq import unwrap32, unwrap64, unwrap_low32, wrap32, wrap64
 
 if TYPE_CHECKING:
     from plait.mptcp.connection import Connection
-    from plait.mptcp.subflow import Subflow
     from plait.units import Nanos
 
 
@@ -66,7 +66,7 @@ def on_segment(connection: Connection, now: Nanos, subflow: Subflow, segment: Se
         _on_options(connection, now, subflow, segment)
     if subflow.phase is PRE_ESTABLISHED:
         joining.on_fourth_ack(connection, subflow)
-    if segment.length and subflow.phase is not ENDED and not subflow.gathers():
+    if segment.length and subflow.phase is not ENDED and not _goes_on(connection, subflow):
         _drain(connection, now, subflow)
 
 
@@ -133,12 +133,29 @@ def _on_dss(
     if last is not None and _repeats(dss, last):
         if flags & DATA_FIN and dss.length == 1:
             subflow.tcp.receiver.ack_now = True  # a DATA_FIN that is repeated was not acknowledged
-        return subflow.phase is ACTIVE and subflow.gathers()
+        return subflow.phase is ACTIVE and _goes_on(connection, subflow)
     subflow.last_dss = dss
     _on_mapping(connection, now, subflow, dss)
     if not segment.length and subflow.alive:
         _on_late_mapping(connection, now, subflow)
     return False
+
+
+def _goes_on(connection: Connection, subflow: Subflow) -> bool:
+    """Take what belongs to the mapping of what came before and does not reach its end.
+
+    Returns whether it did; with a checksum it has to wait for that end.
+    """
+    reassembly = subflow.tcp.receiver.reassembly
+    if reassembly.next >= subflow.awaits:
+        return False
+    if connection.checksum:
+        return len(reassembly.ready) < MANY_PIECES
+    start = subflow.consumed
+    pieces = subflow.take_all()
+    if pieces:
+        _deliver(connection, start + subflow.shift, pieces, subflow.consumed - start)
+    return True
 
 
 def _repeats(dss: Dss, last: Dss) -> bool:
@@ -297,7 +314,9 @@ def _drain(connection: Connection, now: Nanos, subflow: Subflow) -> None:
         if connection.checksum and not _intact(connection, subflow, mapping, pieces):
             _on_corrupt(connection, now, subflow, mapping, pieces)
             return
-        _deliver(connection, mapping.dsn + start - mapping.ssn, pieces, length)
+        subflow.awaits = mapping.ssn + mapping.length
+        subflow.shift = mapping.dsn - mapping.ssn
+        _deliver(connection, start + subflow.shift, pieces, length)
     subflow.mappings.release(subflow.consumed)
 
 

@@ -54,6 +54,7 @@ class Subflow:
         "remote_id",
         "remote_nonce",
         "reset_reason",
+        "shift",
         "signal_budget",
         "signals",
         "tcp",
@@ -101,14 +102,12 @@ class Subflow:
         self.consumed: Octets = 1
         """Subflow position below which all data went to the stream."""
 
-        self.awaits: Octets = 0
-        """Where a mapping with a checksum ends whose octets are being gathered."""
+        self.awaits = self.shift = 0
+        """Where the mapping ends that was found last for octets in order, and how much further
+        these are in the stream than in the subflow."""
 
-        self.early_sent: Octets = 0
-        """Octets that our SYN delivered: no mapping counts them (RFC 8684, B.2)."""
-
-        self.early_received: Octets = 0
-        """Octets that the peer's SYN delivered."""
+        self.early_sent = self.early_received = 0
+        """Octets that our SYN delivered, and the peer's: no mapping counts them (RFC 8684, B.2)."""
 
         self.proven = False
         """A DSS arrived on it."""
@@ -173,11 +172,6 @@ class Subflow:
     def doubted(self) -> bool:
         """Return whether its path fell silent and was not heard since."""
         return self.doubted_at > self.tcp.keepalive.heard_at
-
-    def gathers(self) -> bool:
-        """Return whether the octets of a mapping with a checksum are not complete yet."""
-        reassembly = self.tcp.receiver.reassembly
-        return reassembly.next < self.awaits and len(reassembly.ready) < MANY_PIECES
 
     def collect(self) -> Octets:
         """Gather octets that are in order by now; return how many wait for their mapping."""

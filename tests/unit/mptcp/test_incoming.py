@@ -12,6 +12,7 @@ from support.script import BARE, UNCHECKED, MpPeer, payload, resets
 from support.world import End, World
 
 from plait.host.settings import Settings
+from plait.mptcp.subflow import MANY_PIECES
 from plait.units import MILLISECOND, SECOND
 from plait.wire.mptcp.dss import DATA_ACK, DATA_ACK_8, DSN_8, MAPPING, Dss
 from plait.wire.mptcp.mp_tcprst import MIDDLEBOX_INTERFERENCE, MPTCP_SPECIFIC, MpTcprst
@@ -66,6 +67,18 @@ def test_one_mapping_over_many_segments(peer: MpPeer, repeated: bool) -> None:
         piece = TEXT[at : at + 1000]
         peer.first.send(ACK, piece, dss=dss if repeated or at == 0 else peer.ack())
     assert peer.data_acked(peer.first.sent[-1]) == 1 + len(TEXT)
+    assert peer.script.read(2) == TEXT
+
+
+def test_crumbs_that_wait_for_the_end_of_a_mapping_are_gathered() -> None:
+    peer = MpPeer(BARE)
+    dss = peer.dss(1, 1, TEXT)
+    for at in range(len(TEXT) - 1):
+        peer.first.send(ACK, TEXT[at : at + 1], dss=dss)
+    subflow = peer.script.host._connections.by_id[2].connection.subflows[0]
+    assert len(subflow._pending) + len(subflow.tcp.receiver.reassembly.ready) <= MANY_PIECES + 1
+    assert peer.script.read(2) is None
+    peer.first.send(ACK, TEXT[-1:], dss=dss)
     assert peer.script.read(2) == TEXT
 
 
