@@ -39,7 +39,7 @@ REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening 
 CORE_TESTS := tests/unit tests/scripts tests/torture tests/interop/test_matrix.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compiled check lint bench bench-all experiments torture reference \
+.PHONY: help demo test test-compiled core check lint bench bench-all experiments torture reference \
 	compliance bytecodes wheel format clean
 
 help: ## show this list
@@ -61,7 +61,13 @@ test-compiled: $(CORE_STAMP) ## the tests of the core, compiled; minutes more if
 	$(CORE_VENV)/bin/python tools/same_worlds.py $$library
 	@PYTEST_ADDOPTS= $(CORE_VENV)/bin/pytest -q tests/unit/host/test_bytecodes.py
 
-check: lint test ## everything a change must pass
+core: $(CORE_STAMP)
+	@test -n "$$($(CORE_VENV)/bin/python hatch_build.py --lacks)" || \
+		$(CORE_VENV)/bin/python hatch_build.py
+
+check: $(STAMP) $(CORE_STAMP) ## everything a change must pass
+	@$(MAKE) --no-print-directory -j 2 -O lint core # each leaves a processor to the other
+	@$(MAKE) --no-print-directory test
 
 bench: $(BENCH_STAMP) ## plait, pure and compiled, beside kernel, aioquic and ns-3; as root
 	$(BIN)/python benchmarks/run.py $(BENCH)

@@ -37,13 +37,22 @@ PACKAGES: Final = (
     "trace",
     "wire",
 )
-MODULES: Final = ("addresses", "buffers", "ranges")
+MODULES: Final = (
+    "addresses",
+    "buffers",
+    "drivers/cutting",
+    "drivers/merging",
+    "drivers/offload",
+    "drivers/udp/trains",
+    "drivers/virtio",
+    "ranges",
+)
 """What is compiled, of the package `plait`."""
 
 INTERPRETED: Final = ("sim/middlebox", "sim/plot.py", "sim/scenario.py", "sim/torture")
 """What is not, of the packages: it is read by its annotations, or slow for other reasons."""
 
-INLINED: Final = ("arguments", "errors", "registry", "units")
+INLINED: Final = ("arguments", "drivers/udp/format", "errors", "registry", "units")
 """What is not either, but tells types and constants to what is."""
 
 HELPER: Final = "plait/wire/summing.c"
