@@ -1,4 +1,4 @@
-"""Rationing of challenge ACKs (RFC 5961, 7).
+"""Answers to segments that should not be there, and their rationing (RFC 5961, 7).
 
 Each connection has a ration of its own.  One that all connections of a host share can be emptied by
 whoever has a connection with it, and so tells him whether another connection sent a challenge
@@ -8,9 +8,15 @@ phase of a connection's ration can be learned.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from plait.units import Nanos
+from plait.tcp import closing
+from plait.tcp.state import State
+from plait.units import Nanos, Octets
+from plait.wire.segment import FIN, RST, SYN, Segment
+
+if TYPE_CHECKING:
+    from plait.tcp.connection import TcpConnection
 
 _MULTIPLIER: Final = 0x5851_F42D_4C95_7F2D
 _MASK64: Final = (1 << 64) - 1
@@ -39,3 +45,18 @@ class Challenges:
         self._state = (self._state * _MULTIPLIER + 1) & _MASK64
         self._next = now + self._gap + ((self._state >> 32) * (self._gap // 2) >> 32)
         return True
+
+
+def on_unacceptable(connection: TcpConnection, now: Nanos, segment: Segment, seq: Octets) -> None:
+    """Tell the peer what we expect, but never in a storm (RFC 9293, 3.10.7.4, first)."""
+    if segment.flags & RST:
+        return
+    if (segment.length or segment.flags & FIN) and not segment.flags & SYN:
+        connection.receiver.ack_now = True
+        connection.receiver.note_duplicate(seq, seq + segment.length)
+    else:
+        connection.challenge(now)
+    if not connection.timestamps.check(now, segment):
+        connection.counters.paws_estab += 1
+    if connection.state is State.TIME_WAIT:
+        closing.restart_time_wait(connection, now)

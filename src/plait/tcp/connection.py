@@ -13,7 +13,7 @@ from typing import Final
 from plait.addresses import V4_FLOW, V6_FLOW
 from plait.congestion.base import CongestionController
 from plait.tcp import closing, handshake, icmp, segments, timers
-from plait.tcp.challenge import Challenges
+from plait.tcp.challenge import Challenges, on_unacceptable
 from plait.tcp.ecn import Ecn
 from plait.tcp.fast_open import Attempt
 from plait.tcp.keepalive import KeepAlive
@@ -282,7 +282,7 @@ class TcpConnection:
         """Apply an ACK at RCV.NXT, with or without data: what nearly all segments are."""
         timestamps = self.timestamps
         if not timestamps.check(now, segment):
-            self._on_unacceptable(now, segment, seq)
+            on_unacceptable(self, now, segment, seq)
             return False
         self.keepalive.heard_at = now
         sender = self.sender
@@ -316,7 +316,7 @@ class TcpConnection:
         # With RCV.WND zero the ACK of an in-order segment is still taken (RFC 9293, 3.10.7.4).
         inside = seq == rcv_nxt or acceptable(seq, length, rcv_nxt, receiver.window)
         if not repeated and not (inside and self.timestamps.check(now, segment)):
-            self._on_unacceptable(now, segment, seq)
+            on_unacceptable(self, now, segment, seq)
             return False
         self.keepalive.heard_at = now
         if flags & RST:
@@ -332,20 +332,6 @@ class TcpConnection:
             self.ecn.on_arrival(segment)
         self._receive_text(now, segment, seq)
         return True
-
-    def _on_unacceptable(self, now: Nanos, segment: Segment, seq: Octets) -> None:
-        """Tell the peer what we expect, but never in a storm."""
-        if segment.flags & RST:
-            return
-        if (segment.length or segment.flags & FIN) and not segment.flags & SYN:
-            self.receiver.ack_now = True
-            self.receiver.note_duplicate(seq, seq + segment.length)
-        else:
-            self.challenge(now)
-        if not self.timestamps.check(now, segment):
-            self.counters.paws_estab += 1
-        if self.state is State.TIME_WAIT:
-            closing.restart_time_wait(self, now)
 
     def challenge(self, now: Nanos) -> None:
         """Send an ACK that a genuine peer can answer (RFC 5961, 3 to 5), at a bounded rate."""
