@@ -213,8 +213,7 @@ def _on_data_ack(
             return
         if sender.on_ack(ack):
             connection.on_data_acked(now)
-    edge = ack + (segment.window << subflow.tcp.sender.scale)
-    sender.edge = max(sender.edge, edge)
+    sender.on_window(ack + (segment.window << subflow.tcp.sender.scale))
 
 
 def _on_mapping(connection: Connection, now: Nanos, subflow: Subflow, dss: Dss) -> None:
