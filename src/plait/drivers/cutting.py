@@ -21,7 +21,7 @@ _MASK32: Final = 0xFFFF_FFFF
 _SEQ: Final = 4
 _ACK: Final = 8
 _FLAGS: Final = 13
-_WINDOW: Final = slice(14, CHECKSUM_OFFSET)
+_WINDOW: Final = 14
 
 
 def packets(segment: Segment) -> Iterator[list[Buffer]]:
@@ -36,7 +36,7 @@ def packets(segment: Segment) -> Iterator[list[Buffer]]:
     header = tcp_header(segment)
     changing = (segment.seq >> 16) + (segment.seq & 0xFFFF) + segment.flags
     fixed = ones_sum(header) - changing + pseudo_sum(segment.flow, len(header))
-    front, ack, window = header[:_SEQ], header[_ACK:_FLAGS], header[_WINDOW]
+    front, ack, window = header[:_SEQ], header[_ACK:_FLAGS], header[_WINDOW:CHECKSUM_OFFSET]
     rest = header[CHECKSUM_OFFSET + 2 :]
     ip = segment_header(segment, len(header) + size)
     pack = struct.Struct(f"!{len(ip)}s4sI5sB2sH{len(rest)}s").pack

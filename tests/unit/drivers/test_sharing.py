@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 
@@ -10,6 +9,7 @@ import pytest
 
 from plait.addresses import Path
 from plait.drivers.sharing import BURST, Exchange
+from plait.sim.packet import copy_segment
 from plait.wire.mptcp.dss import DATA_ACK, DATA_ACK_8, Dss
 from plait.wire.mptcp.mp_join import MpJoinSyn
 from plait.wire.segment import ACK, FIN, PSH, SYN, Segment
@@ -80,7 +80,7 @@ def test_what_arrives_is_what_was_given(
 ) -> None:
     first, second = make_exchanges(2)
     given = make(version)
-    first.send(copy.copy(given), 1, passes)
+    first.send(copy_segment(given), 1, passes)
     ((taken, left),) = second.read()
     assert told(taken) == told(given)
     assert left == passes
