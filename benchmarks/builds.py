@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 from typing import Final
 
-from libraries import PURE, ROOT, compiled, environment
+from libraries import PURE, compiled, measured
 from simulator import mptcp, tcp
 from support.bytecodes import WORLDS, Stream
 
 from plait.sim.run import Simulation
 
-TESTS: Final = ROOT / "tests"
 WARM: Final = 4_000_000
 """Octets before the clock starts."""
 
@@ -49,19 +47,6 @@ def work() -> dict[str, float]:
     return found
 
 
-def measured(library: Path) -> dict[str, float]:
-    """Return the figures of one build from a process of its own."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--work"],
-        env=environment(library, TESTS),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
 def main() -> int:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -76,7 +61,7 @@ def main() -> int:
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in builds}
     for _ in range(chosen.rounds):
         for name, library in builds.items():
-            runs[name].append(measured(library))
+            runs[name].append(measured(__file__, library, "--work"))
     if chosen.json:
         chosen.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
     print("| work | interpreted us | compiled us | times faster |\n|---|---|---|---|")

@@ -12,9 +12,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import resource
-import subprocess
 import sys
 import time
 import tracemalloc
@@ -22,6 +20,8 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+
+from libraries import PURE, compiled, measured
 
 from plait.addresses import IpAddress
 from plait.host.events import Accepted, Readable
@@ -32,7 +32,6 @@ from plait.sim.scenario import FlowSpec, HostSpec, LinkSpec, Scenario, Shape, Wi
 from plait.units import MICROSECOND, SECOND, Nanos
 from plait.wire.crypto import Entropy
 
-ROOT: Final = Path(__file__).resolve().parent.parent
 NEAR: Final = tuple(ip_address(f"10.0.{number}.1") for number in range(1, 9))
 FAR: Final = ip_address("10.0.0.2")
 PORT: Final = 80
@@ -294,20 +293,6 @@ def work(count: int, subflows: int) -> dict[str, float]:
     return found
 
 
-def measured(library: Path, count: int, subflows: int) -> dict[str, float]:
-    """Return the figures of one build from a process of its own."""
-    arguments = ["--work", "--count", str(count), "--subflows", str(subflows)]
-    done = subprocess.run(
-        [sys.executable, __file__, *arguments],
-        env=os.environ | {"PYTHONPATH": str(library)},
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
 def main() -> int:
     """Print a table, a column for each build."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -319,13 +304,11 @@ def main() -> int:
     if chosen.work:
         print(json.dumps(work(chosen.count, chosen.subflows)))
         return 0
-    builds = {"interpreted": ROOT / "src"}
+    builds = {"interpreted": PURE}
     if chosen.builds:
-        made = subprocess.run(
-            [sys.executable, ROOT / "hatch_build.py"], stdout=subprocess.PIPE, text=True, check=True
-        )
-        builds["compiled"] = Path(made.stdout.strip())
-    runs = [measured(library, chosen.count, chosen.subflows) for library in builds.values()]
+        builds["compiled"] = compiled()
+    arguments = ("--work", "--count", str(chosen.count), "--subflows", str(chosen.subflows))
+    runs = [measured(__file__, library, *arguments) for library in builds.values()]
     print(f"| | {' | '.join(builds)} |\n|---|{'---|' * len(builds)}")
     for name, figure in runs[0].items():
         digits = 3 if figure < 10 else 1 if figure < 1000 else 0

@@ -6,16 +6,12 @@ the kernel's Multipath TCP with as many subflows in the same run.  cubic everywh
 
 from __future__ import annotations
 
-import os
-import platform
 import statistics
 import sys
 
 from configurations import CONFIGURATIONS, Configuration, Sample, can_run, measure
-from reporting import Row, is_root, options, save, show, turns
+from reporting import Row, is_root, machine, options, python, save, show, turns
 from rich.console import Console
-
-from plait.wire.checksum import BACKEND
 
 
 def baseline_of(configuration: Configuration) -> str:
@@ -63,9 +59,7 @@ def main() -> int:
     if not is_root("kernel"):
         return 2
     console = Console()
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    console.print(f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, "
-                  f"checksums by {BACKEND}")  # fmt: skip
+    console.print(machine())
     samples: dict[str, list[Sample]] = {}
     for number, configuration in turns(chosen, CONFIGURATIONS):
         reason = can_run(configuration)
@@ -79,7 +73,7 @@ def main() -> int:
         )
     rows = summarize(samples)
     show(rows, console, HEADINGS, "goodput, medians")
-    save(chosen.json, python=python, rows=rows)
+    save(chosen.json, python=python(), rows=rows)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -27,6 +28,19 @@ def compiled() -> Path:
     if made.returncode != 0:
         raise MissingError("the core does not compile")
     return Path(made.stdout.strip())
+
+
+def measured(script: str, library: Path, *arguments: str) -> dict[str, float]:
+    """Return the figures that a script prints as JSON when it runs with plait from a library."""
+    done = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=environment(library, ROOT / "tests"),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
 
 
 def environment(*folders: Path) -> dict[str, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from rich.table import Table
+
+from plait.wire.checksum import BACKEND
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +47,17 @@ def is_root(name: str) -> bool:
         return True
     print(f"{name}: needs root for namespaces and TUN devices: use sudo", file=sys.stderr)
     return False
+
+
+def python() -> str:
+    """Return what runs this."""
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def machine() -> str:
+    """Return what figures depend on."""
+    system = f"{platform.system()} {platform.release()}"
+    return f"{python()}, {os.cpu_count()} cores, {system}, checksums by {BACKEND}"
 
 
 def turns(chosen: argparse.Namespace, rows: Sequence[_Named]) -> Iterator[tuple[int, _Named]]:

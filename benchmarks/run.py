@@ -7,7 +7,6 @@ the lowest and the highest, and ratios are those of the medians.  cubic everywhe
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,11 +14,9 @@ from typing import Final
 
 from libraries import PURE, MissingError, compiled
 from ns3_peer import Ns3
-from reporting import is_root, options, save, turns
+from reporting import is_root, machine, options, save, turns
 from results import HEADINGS, Bench
 from rows import rows as all_rows
-
-from plait.wire.checksum import BACKEND
 
 INTERRUPTED: Final = 130
 """The status of a program that SIGINT ended, in shells."""
@@ -64,12 +61,6 @@ def libraries() -> tuple[dict[str, Path], dict[str, str]]:
         return {"pure": PURE, "compiled": compiled()}, {}
     except MissingError as missing:
         return {"pure": PURE}, {"compiled": str(missing)}
-
-
-def machine() -> str:
-    """Return what the figures depend on."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{python}, {os.cpu_count()} cores, Linux {platform.release()}, checksums by {BACKEND}"
 
 
 def markdown(bench: Bench, heading: str) -> str:

@@ -15,7 +15,6 @@ import datetime as dt
 import hashlib
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ from typing import Final
 
 from endpoints import BLOCK, Source, sink_once, usage
 from libraries import PURE, environment
-from reporting import Row, options, save, show, turns
+from reporting import Row, machine, options, python, save, show, turns
 from rich.console import Console
 
 from plait.aio.stack import Stack
@@ -263,8 +262,7 @@ def main() -> int:
         run_end(chosen.end, chosen.row, chosen.seconds)
         return 0
     console = Console()
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    console.print(f"{python}, {os.cpu_count()} cores, {platform.system()} {platform.release()}")
+    console.print(machine())
     samples: dict[str, list[dict[str, float]]] = {}
     for number, configuration in turns(chosen, CONFIGURATIONS):
         if configuration.quic and not has_aioquic:
@@ -276,7 +274,7 @@ def main() -> int:
         )
     rows = summarize(samples)
     show(rows, console, HEADINGS, "goodput, medians")
-    save(chosen.json, python=python, rows=rows)
+    save(chosen.json, python=python(), rows=rows)
     return 0
 
 
