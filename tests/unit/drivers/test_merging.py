@@ -168,3 +168,12 @@ def test_merging_changes_nothing_but_the_number_of_segments(
 def facts(segment: Segment) -> tuple[object, ...]:
     names = ("flow", "seq", "ack", "flags", "window", "length", "ts_val", "ts_ecr", "dss", "ecn")
     return b"".join(segment.payload), *(getattr(segment, name) for name in names)
+
+
+def test_headers_are_verified_even_where_payloads_are_trusted() -> None:
+    burst = [bytearray(serialize_packet(make(100, 0, seq=1000 + 100 * one))) for one in range(4)]
+    burst[2][4] ^= 1  # the identification, which may differ if the checksum of IPv4 says so
+    segments: list[Segment] = []
+    packets_ = [bytes(packet) for packet in burst]
+    assert merge(packets_, segments, [], checksum_valid=True) == 1
+    assert [one.length for one in segments] == [200, 100]
