@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from plait.drivers import heap
 from plait.drivers.base import Driver
 from plait.drivers.routing import Routes
 from plait.host.events import Event
@@ -61,6 +62,7 @@ class Pump:
 
     def start(self) -> None:
         """Announce the drivers' addresses to the host and listen to their descriptors."""
+        heap.keep_freed()
         now = self.now()
         for driver in self._drivers:
             for address in driver.addresses:
