@@ -27,17 +27,17 @@ def grant(connection: Connection, now: Nanos, limit: int) -> None:
         failover.on_fault(connection, now)
     sender = connection.sender
     carriers = [subflow for subflow in connection.subflows if subflow.can_send]
+    views: list[SubflowView] = []
     for _ in range(limit):
         wanted = sender.next_range()
         if wanted is None:
             break
         start, stop = wanted
-        views: list[SubflowView] = []
+        if not views or connection.fenced:  # a plug-in may have changed them
+            views = [_view(connection, subflow) for subflow in carriers]
         room = 0
-        for subflow in carriers:
-            view = _view(connection, now, subflow, start, stop)
-            views.append(view)
-            room += view.room
+        for at, subflow in enumerate(carriers):
+            room += _look(connection, now, subflow, views[at], start, stop)
         if not room:
             break  # no scheduler could grant anything
         if connection.fenced:
@@ -93,7 +93,11 @@ def _ask(
         if not all(rooms.values()) or any(_is_busy(subflow) for subflow in connection.subflows):
             return []
         failover.scheduler(connection, "it waits although nothing is in flight")
-    views = [_view(connection, now, connection.subflow_at(at), start, stop) for at in asked]
+    views = []
+    for at in asked:
+        subflow = connection.subflow_at(at)
+        views.append(_view(connection, subflow))
+        _look(connection, now, subflow, views[-1], start, stop)
     return connection.scheduler.schedule(now, start, stop, edge, views)
 
 
@@ -130,27 +134,39 @@ def _is_busy(subflow: Subflow) -> bool:
     return subflow.can_send and sender.stop > sender.snd_una
 
 
-def _view(
-    connection: Connection, now: Nanos, subflow: Subflow, start: Octets, stop: Octets
-) -> SubflowView:
-    """Return what the scheduler may know of who is to carry some of a range."""
+def _view(connection: Connection, subflow: Subflow) -> SubflowView:
+    """Return what the scheduler may know of a subflow and does not change by grants."""
     sender = subflow.tcp.sender
     mss = sender.mss
-    in_flight = sender.in_flight()
-    quarter = _quarter(connection, mss)
     silent = sender.backoff > 0 or sender.recovery.timed_out or subflow.doubted
     return SubflowView(
         subflow.index,
-        _room(connection, now, subflow, start, stop, in_flight, quarter),
-        quarter if connection.mode is not TCP else runs.longest(mss),
+        0,
+        _quarter(connection, mss) if connection.mode is not TCP else runs.longest(mss),
         mss,
         sender.controller.cwnd,
-        in_flight + sender.queued(),
+        0,
         sender.rtt.srtt,
         sender.rtt.rttvar,
         subflow.backup,
         silent,
     )
+
+
+def _look(
+    connection: Connection,
+    now: Nanos,
+    subflow: Subflow,
+    view: SubflowView,
+    start: Octets,
+    stop: Octets,
+) -> Octets:
+    """Bring a view up to date for who is to carry some of a range; return its room."""
+    sender = subflow.tcp.sender
+    in_flight = sender.in_flight()
+    view.in_flight = in_flight + sender.queued()
+    view.room = room = _room(connection, now, subflow, start, stop, in_flight)
+    return room
 
 
 def _room(
@@ -160,7 +176,6 @@ def _room(
     start: Octets,
     stop: Octets,
     in_flight: Octets,
-    quarter: Octets,
 ) -> Octets:
     """Return how much a subflow may be granted; 0 where waiting makes larger bursts."""
     sender = subflow.tcp.sender
@@ -173,7 +188,7 @@ def _room(
         return min(room, mss)  # only a segment of its own can point to the end of it
     if room < want or stop == connection.sender.edge < connection.sender.buffer.stop:
         room = min(room, want)
-        if not room or room < (_least(subflow, quarter) if in_flight else _worthwhile(subflow)):
+        if not room or room < (_least(connection, subflow) if in_flight else _worthwhile(subflow)):
             return 0
         return room - room % mss if room > mss else room  # whole segments, if it fills any
     if not connection.settings.nodelay and not connection.sender.fin_queued:
@@ -192,7 +207,7 @@ def _quarter(connection: Connection, mss: Octets) -> Octets:
     return longest if window >= 4 * longest else max(window // (4 * mss), 1) * mss
 
 
-def _least(subflow: Subflow, quarter: Octets) -> Octets:
+def _least(connection: Connection, subflow: Subflow) -> Octets:
     """Return the least window that is used while ACKs are to come.
 
     They make more of it, unless recovery needs each to let a segment go (RFC 3042, RFC 9937).
@@ -202,7 +217,8 @@ def _least(subflow: Subflow, quarter: Octets) -> Octets:
         return _worthwhile(subflow)
     if not sender.recovery.quiet:
         return sender.mss
-    burst = quarter if sender.pacer is None else sender.pacer.quantum()
+    pacer = sender.pacer
+    burst = _quarter(connection, sender.mss) if pacer is None else pacer.quantum()
     return max(sender.mss, min(burst, sender.controller.cwnd // 4))
 
 

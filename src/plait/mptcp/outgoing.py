@@ -62,9 +62,8 @@ def _transmit_on(connection: Connection, now: Nanos, subflow: Subflow, limit: in
     segments = tcp.transmit(now, limit)
     if subflow.signals or subflow.data_fin_due or subflow.leading is not None:
         _add_signals(connection, now, subflow, segments)
-    for segment in segments:
-        _complete(connection, subflow, segment)
     if segments:
+        _complete(connection, subflow, segments)
         connection.receiver.on_told(tcp.window)
     return segments
 
@@ -133,33 +132,37 @@ def _data_fin(connection: Connection) -> Dss:
     return connection.widths.mapping(DATA_FIN, dsn, 0, 1, checksum)
 
 
-def _complete(connection: Connection, subflow: Subflow, segment: Segment) -> None:
+def _complete(connection: Connection, subflow: Subflow, segments: list[Segment]) -> None:
     """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
     if connection.mode is TCP:
-        if connection.infinite_due and segment.flags & FIN:
-            _map_infinitely(connection, subflow, segment)
+        for segment in segments if connection.infinite_due else ():
+            if segment.flags & FIN:
+                _map_infinitely(connection, subflow, segment)
         return
-    if segment.flags & (SYN | RST) or not connection.keys.remote:
-        return  # the peer's key is not known by a challenge ACK before the third one
-    if not connection.confirmed or subflow.phase is PRE_ESTABLISHED:
-        if _is_handshake(connection, subflow, segment):
-            return
-    elif segment.options and _excludes_dss(segment):
-        return
-    mapped = segment.dss
-    if mapped is None:
-        segment.dss = data_ack(connection)
-    else:
-        wide = connection.widths.ack
-        ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
-        if mapped.flags & DATA_ACK:  # it left before, with another Data ACK
-            flags = mapped.flags & ~DATA_ACK_8
-            mapped = Dss(flags, 0, mapped.dsn, mapped.ssn, mapped.length, mapped.checksum)
-            segment.dss = mapped
-        mapped.flags |= DATA_ACK | wide
-        mapped.data_ack = ack if wide else ack & MASK32
-    if segment.sack:
-        _trim_sack(segment)
+    if not connection.keys.remote:
+        return  # a challenge ACK before the third one
+    wide = connection.widths.ack
+    number = _acknowledged(connection)
+    for segment in segments:
+        if segment.flags & (SYN | RST):
+            continue
+        if not connection.confirmed or subflow.phase is PRE_ESTABLISHED:
+            if _is_handshake(connection, subflow, segment):
+                continue
+        elif segment.options and _excludes_dss(segment):
+            continue
+        mapped = segment.dss
+        if mapped is None:
+            segment.dss = Dss(DATA_ACK | wide, number)
+        else:
+            if mapped.flags & DATA_ACK:  # it left before, with another Data ACK
+                flags = mapped.flags & ~DATA_ACK_8
+                mapped = Dss(flags, 0, mapped.dsn, mapped.ssn, mapped.length, mapped.checksum)
+                segment.dss = mapped
+            mapped.flags |= DATA_ACK | wide
+            mapped.data_ack = number
+        if segment.sack:
+            _trim_sack(segment)
 
 
 def _is_handshake(connection: Connection, subflow: Subflow, segment: Segment) -> bool:
@@ -189,9 +192,13 @@ def _excludes_dss(segment: Segment) -> bool:
 
 def data_ack(connection: Connection) -> Dss:
     """Return the Data ACK of what arrived in order."""
+    return Dss(DATA_ACK | connection.widths.ack, _acknowledged(connection))
+
+
+def _acknowledged(connection: Connection) -> int:
+    """Return the number of a Data ACK in the width that is due."""
     ack = wrap64(connection.receiver.rcv_nxt, connection.keys.remote_idsn)
-    wide = connection.widths.ack
-    return Dss(DATA_ACK | wide, ack if wide else ack & MASK32)
+    return ack if connection.widths.ack else ack & MASK32
 
 
 def _trim_sack(segment: Segment) -> None:

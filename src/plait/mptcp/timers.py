@@ -16,16 +16,22 @@ if TYPE_CHECKING:
 
 def next_timeout(connection: Connection) -> Nanos:
     """Return the next deadline, `NEVER` if there is none."""
-    soonest = min(
-        connection.data_fin_at,
-        connection.data_rto_at,
-        connection.lonely_until,
-        connection.linger_until,
-        connection.troubles.watch_at,
-    )
+    soonest = connection.data_rto_at
+    if connection.data_fin_at < soonest:
+        soonest = connection.data_fin_at
+    if connection.lonely_until < soonest:
+        soonest = connection.lonely_until
+    if connection.linger_until < soonest:
+        soonest = connection.linger_until
+    if connection.troubles.watch_at < soonest:
+        soonest = connection.troubles.watch_at
     for subflow in connection.subflows:
         if subflow.tcp.state is not CLOSED:
-            soonest = min(soonest, subflow.tcp.next_timeout(), subflow.join_ack_at)
+            due = subflow.tcp.next_timeout()
+            if due < soonest:
+                soonest = due
+            if subflow.join_ack_at < soonest:
+                soonest = subflow.join_ack_at
     if connection.addresses.announcements:
         soonest = min(soonest, connection.addresses.next_timeout())
     if connection.tasks:

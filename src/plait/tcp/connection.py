@@ -462,11 +462,12 @@ class TcpConnection:
     def _stretches(self, now: Nanos, limit: int) -> list[Segment]:
         """Return what is sent again and what is new, as far as the windows allow."""
         out: list[Segment] = []
+        segment: Segment | None = None
         while len(out) < limit:
             departure = self.sender.next_departure(now)
             if departure is None:
                 break
-            segment = segments.data(self, now, departure)
+            segment = segments.data(self, now, departure, segment)
             if self.ecn.on:
                 self.ecn.complete(segment, fresh=not departure.again)
             if self.urgent.snd_up:

@@ -6,30 +6,48 @@ from typing import TYPE_CHECKING
 
 from plait.tcp.run import Departure
 from plait.units import Nanos, Octets
-from plait.wire.segment import ABSENT, ACK, ECE, PSH, RST, SYN, Segment
+from plait.wire.segment import ABSENT, ACK, ECE, PSH, RST, SYN, Segment, successor
 from plait.wire.seq import wrap32
 
 if TYPE_CHECKING:
     from plait.tcp.connection import TcpConnection
 
 
-def data(connection: TcpConnection, now: Nanos, departure: Departure) -> Segment:
-    """Return the segment, or super-segment, of a stretch that leaves."""
+def data(
+    connection: TcpConnection, now: Nanos, departure: Departure, before: Segment | None = None
+) -> Segment:
+    """Return the segment, or super-segment, of a stretch that leaves.
+
+    Args:
+        connection: Whose stretch it is.
+        now: The present.
+        departure: What leaves.
+        before: Another one that leaves in the same turn: most of their headers is alike.
+    """
     run = departure.run
-    length = departure.stop - departure.start
+    start = departure.start
+    length = departure.stop - start
+    mss = connection.sender.mss
     # A lone segment of a stream that goes on waits for the next one (RFC 9293, 3.9.1.2).
-    push = departure.last and (length > connection.sender.mss or not connection.more)
-    segment = bare(connection, now, ACK | PSH if push else ACK, departure.start)
-    segment.payload = departure.pieces()
-    segment.length = length
-    if segment.sack:
-        segment.sack = ()
+    push = departure.last and (length > mss or not connection.more)
+    flags = ACK | PSH if push else ACK
+    if before is None:
+        segment = bare(connection, now, flags, start)
+        segment.payload = departure.pieces()
+        segment.length = length
+        if segment.sack:
+            segment.sack = ()
+    else:
+        seq = wrap32(start, connection.iss)
+        flags |= before.flags & ECE
+        segment = successor(before, seq, flags, departure.pieces(), length)
     segment.dss = run.dss
     segment.options = run.options
-    if length >= connection.sender.mss:
-        if length > connection.sender.mss and not departure.probe:
-            segment.segment_size = connection.sender.mss
-        connection.path_mtu.full_at = min(connection.path_mtu.full_at, departure.stop)
+    if length >= mss:
+        if length > mss and not departure.probe:
+            segment.segment_size = mss
+        if departure.stop < connection.path_mtu.full_at:
+            connection.path_mtu.full_at = departure.stop
     return segment
 
 

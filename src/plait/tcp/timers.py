@@ -14,19 +14,26 @@ if TYPE_CHECKING:
 
 
 def next_timeout(connection: TcpConnection) -> Nanos:
-    """Return the next deadline, `NEVER` if there is none."""
-    soonest = min(
-        connection.receiver.ack_deadline,
-        connection.time_wait_until,
-        connection.persist.deadline,
-        connection.keepalive.deadline,
-        connection.path_mtu.deadline,
-    )
+    """Return the next deadline, `NEVER` if there is none.
+
+    Asked after every turn: compiled, comparing takes a tenth of what `min` of many does.
+    """
+    soonest = connection.receiver.ack_deadline
+    if connection.time_wait_until < soonest:
+        soonest = connection.time_wait_until
+    if connection.persist.deadline < soonest:
+        soonest = connection.persist.deadline
+    if connection.keepalive.deadline < soonest:
+        soonest = connection.keepalive.deadline
+    if connection.path_mtu.deadline < soonest:
+        soonest = connection.path_mtu.deadline
     sender = connection.sender
-    if sender.pacer is not None:
-        soonest = min(soonest, sender.pacer.deadline)
+    if sender.pacer is not None and sender.pacer.deadline < soonest:
+        soonest = sender.pacer.deadline
     if sender.snd_nxt > sender.snd_una and connection.state is not CLOSED:
-        soonest = min(soonest, sender.timeout_at())
+        due = sender.timeout_at()
+        if due < soonest:
+            soonest = due
         if sender.backoff and connection.settings.user_timeout:
             soonest = min(soonest, connection.unanswered_since + connection.settings.user_timeout)
     return soonest

@@ -13,7 +13,7 @@ from plait.wire.ipv4 import ipv4_header, parse_ipv4
 from plait.wire.ipv6 import HEADER_OCTETS as V6_HEADER
 from plait.wire.ipv6 import ipv6_header, parse_ipv6
 from plait.wire.segment import TTL, Buffer, Segment
-from plait.wire.tcp import checksum_ok, parse_tcp, pseudo_sum, serialize_tcp, tcp_header
+from plait.wire.tcp import checksum_ok, parse_tcp, serialize_tcp, tcp_header
 
 Packet: TypeAlias = Segment | IcmpError
 
@@ -105,12 +105,8 @@ def headers(segment: Segment) -> bytes:
     The TCP checksum field holds the sum of the pseudo-header over the whole length, which is what
     virtio-net's NEEDS_CSUM asks for.
     """
-    flow = segment.flow
-    header = tcp_header(segment)
-    length = len(header) + segment.length
-    partial = pseudo_sum(flow, length).to_bytes(2, "big")
-    at = tcp.CHECKSUM_OFFSET
-    return segment_header(segment, length) + header[:at] + partial + header[at + 2 :]
+    header = tcp_header(segment, partial=True)
+    return segment_header(segment, len(header) + segment.length) + header
 
 
 def header_length(segment: Segment) -> int:

@@ -118,17 +118,25 @@ class Segment:
         self.segment_size = 0
 
 
+def successor(
+    before: Segment, seq: int, flags: int, payload: tuple[Buffer, ...], length: Octets
+) -> Segment:
+    """Return a segment that leaves after another one: on its flow, with its ACK and timestamps."""
+    after = Segment(before.flow, seq, before.ack, flags, before.window, payload, length)
+    after.ts_val = before.ts_val
+    after.ts_ecr = before.ts_ecr
+    after.marking = before.marking
+    return after
+
+
 def piece_of(
     whole: Segment, seq: int, flags: int, payload: tuple[Buffer, ...], length: Octets
 ) -> Segment:
     """Return a segment like `whole` but for these; it shares the options, which nobody changes."""
-    piece = Segment(whole.flow, seq, whole.ack, flags, whole.window, payload, length)
+    piece = successor(whole, seq, flags, payload, length)
     piece.urgent = whole.urgent
-    piece.ts_val = whole.ts_val
-    piece.ts_ecr = whole.ts_ecr
     piece.sack = whole.sack
     piece.dss = whole.dss
     piece.options = whole.options
     piece.ecn = whole.ecn
-    piece.marking = whole.marking
     return piece

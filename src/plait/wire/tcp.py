@@ -110,46 +110,51 @@ def _parse_general(segment: Segment, area: bytes) -> None:
     segment.options = tuple(others)
 
 
-def tcp_header(segment: Segment) -> bytes:
-    """Return the header with the options that fit in it, its checksum field zero."""
-    ports = segment.flow[-4:]
-    if segment.options or segment.sack:
+def tcp_header(segment: Segment, *, partial: bool = False) -> bytes:
+    """Return the header with the options that fit in it.
+
+    Args:
+        segment: Whose header it is.
+        partial: The checksum field holds the sum of the pseudo-header, for a kernel that completes
+            it; otherwise it is zero.
+    """
+    flow = segment.flow
+    general = len(segment.options) > 0 or len(segment.sack) > 0
+    if general:
         area = pack(segment)[0]
     elif segment.dss is not None:
         area = segment.dss.serialize()
         area += PADDING[len(area) & 3]
     else:
         area = b""
-    if segment.ts_val < 0 or segment.options or segment.sack:
-        return (
-            _HEADER.pack(
-                ports,
-                segment.seq,
-                segment.ack,
-                (_MIN_HEADER + len(area)) << 2,
-                segment.flags,
-                segment.window,
-                0,
-                segment.urgent,
-            )
-            + area
-        )
-    return (
-        _HEADER_TIMESTAMPS.pack(
-            ports,
+    if segment.ts_val < 0 or general:
+        size = _MIN_HEADER + len(area)
+        head = _HEADER.pack(
+            flow[-4:],
             segment.seq,
             segment.ack,
-            (_HEADER_TIMESTAMPS.size + len(area)) << 2,
+            size << 2,
             segment.flags,
             segment.window,
-            0,
+            pseudo_sum(flow, size + segment.length) if partial else 0,
             segment.urgent,
-            _NOP_NOP_TIMESTAMPS,
-            segment.ts_val,
-            segment.ts_ecr,
         )
-        + area
+        return head + area
+    size = _HEADER_TIMESTAMPS.size + len(area)
+    head = _HEADER_TIMESTAMPS.pack(
+        flow[-4:],
+        segment.seq,
+        segment.ack,
+        size << 2,
+        segment.flags,
+        segment.window,
+        pseudo_sum(flow, size + segment.length) if partial else 0,
+        segment.urgent,
+        _NOP_NOP_TIMESTAMPS,
+        segment.ts_val,
+        segment.ts_ecr,
     )
+    return head + area
 
 
 def header_length(segment: Segment) -> int:
