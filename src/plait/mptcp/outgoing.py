@@ -135,21 +135,18 @@ def _data_fin(connection: Connection) -> Dss:
 def _complete(connection: Connection, subflow: Subflow, segments: list[Segment]) -> None:
     """Add what Multipath TCP says on every segment: keys, HMAC or Data ACK."""
     if connection.mode is TCP:
-        for segment in segments if connection.infinite_due else ():
-            if segment.flags & FIN:
-                _map_infinitely(connection, subflow, segment)
+        if connection.infinite_due:
+            _map_infinitely(connection, subflow, segments)
         return
     if not connection.keys.remote:
         return  # a challenge ACK before the third one
     wide = connection.widths.ack
     number = _acknowledged(connection)
+    opening = not connection.confirmed or subflow.phase is PRE_ESTABLISHED
     for segment in segments:
         if segment.flags & (SYN | RST):
             continue
-        if not connection.confirmed or subflow.phase is PRE_ESTABLISHED:
-            if _is_handshake(connection, subflow, segment):
-                continue
-        elif segment.options and _excludes_dss(segment):
+        if (opening or segment.options) and _goes_without(connection, subflow, segment):
             continue
         mapped = segment.dss
         if mapped is None:
@@ -165,8 +162,8 @@ def _complete(connection: Connection, subflow: Subflow, segments: list[Segment])
             _trim_sack(segment)
 
 
-def _is_handshake(connection: Connection, subflow: Subflow, segment: Segment) -> bool:
-    """Complete what still proves our key; return whether no DSS goes with it."""
+def _goes_without(connection: Connection, subflow: Subflow, segment: Segment) -> bool:
+    """Return whether no DSS goes with a segment; complete what still proves our key."""
     if subflow.phase is PRE_ESTABLISHED:
         segment.options = (joining.third_ack(connection, subflow),)
         return True
@@ -179,10 +176,12 @@ def _is_handshake(connection: Connection, subflow: Subflow, segment: Segment) ->
     return _excludes_dss(segment)
 
 
-def _map_infinitely(connection: Connection, subflow: Subflow, segment: Segment) -> None:
+def _map_infinitely(connection: Connection, subflow: Subflow, segments: list[Segment]) -> None:
     """Put the infinite mapping on a FIN: no data was left to carry it."""
     at = subflow.tcp.sender.stop - subflow.early_sent
-    segment.dss = runs.infinite(connection, connection.sender.buffer.stop, at)
+    for segment in segments:
+        if segment.flags & FIN:
+            segment.dss = runs.infinite(connection, connection.sender.buffer.stop, at)
 
 
 def _excludes_dss(segment: Segment) -> bool:

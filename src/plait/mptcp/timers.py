@@ -27,11 +27,9 @@ def next_timeout(connection: Connection) -> Nanos:
         soonest = connection.troubles.watch_at
     for subflow in connection.subflows:
         if subflow.tcp.state is not CLOSED:
-            due = subflow.tcp.next_timeout()
+            due = min(subflow.tcp.next_timeout(), subflow.join_ack_at)
             if due < soonest:
                 soonest = due
-            if subflow.join_ack_at < soonest:
-                soonest = subflow.join_ack_at
     if connection.addresses.announcements:
         soonest = min(soonest, connection.addresses.next_timeout())
     if connection.tasks:

@@ -46,8 +46,7 @@ def data(
     if length >= mss:
         if length > mss and not departure.probe:
             segment.segment_size = mss
-        if departure.stop < connection.path_mtu.full_at:
-            connection.path_mtu.full_at = departure.stop
+        connection.path_mtu.full_at = min(connection.path_mtu.full_at, departure.stop)
     return segment
 
 
