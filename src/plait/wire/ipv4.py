@@ -17,7 +17,7 @@ _HEADER: Final = struct.Struct("!BBHHHBBH8s")
 _PREFIX: Final = struct.Struct("!BBHHHBB")
 _VERSION_AND_LENGTH: Final = 0x45
 _DONT_FRAGMENT: Final = 0x4000
-_FRAGMENT: Final = 0x3FFF
+FRAGMENT: Final = 0x3FFF
 """More fragments, and the fragment offset."""
 
 
@@ -35,7 +35,7 @@ def parse_ipv4(octets: Buffer) -> tuple[int, int, int, int]:
         raise DecodeError("not an IPv4 header", 0)
     if not start <= total <= len(octets):
         raise DecodeError(f"IPv4 total length {total} of {len(octets)} octets", 2)
-    if fragment & _FRAGMENT:
+    if fragment & FRAGMENT:
         raise DecodeError("an IPv4 fragment", 6)
     if int.from_bytes(octets[:start], "big") % 0xFFFF:
         raise DecodeError("wrong IPv4 header checksum", 10)

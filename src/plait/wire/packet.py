@@ -1,17 +1,24 @@
-"""Whole IP packets: what TUN devices, packet sockets and captures carry."""
+"""Whole IP packets: what TUN devices, packet sockets and captures carry.
+
+Nearly all of a stream have one layout: IPv4 without options, timestamps, then a DSS.  Its headers
+are decoded as one piece; whatever else comes, wrong packets too, takes the general way.
+"""
 
 from __future__ import annotations
 
+import struct
 from typing import Final, TypeAlias
 
 from plait.addresses import V4_FLOW
 from plait.errors import DecodeError
 from plait.wire import icmp, tcp
 from plait.wire.icmp import IcmpError, parse_icmp, parse_icmpv6
+from plait.wire.ipv4 import FRAGMENT, ipv4_header, parse_ipv4
 from plait.wire.ipv4 import HEADER_OCTETS as V4_HEADER
-from plait.wire.ipv4 import ipv4_header, parse_ipv4
 from plait.wire.ipv6 import HEADER_OCTETS as V6_HEADER
 from plait.wire.ipv6 import ipv6_header, parse_ipv6
+from plait.wire.mptcp.dss import BODIES, parse_dss_at
+from plait.wire.packing import PADDING
 from plait.wire.segment import TTL, Buffer, Segment
 from plait.wire.tcp import checksum_ok, parse_tcp, serialize_tcp, tcp_header
 
@@ -19,6 +26,12 @@ Packet: TypeAlias = Segment | IcmpError
 
 _V4_ADDRESSES: Final = slice(12, 20)
 _V6_ADDRESSES: Final = slice(8, 40)
+
+_USUAL: Final = struct.Struct("!BBHHHBBH8s4sIIBBHHHIIII")
+"""IPv4 and TCP header, timestamps, and the head of a DSS."""
+
+_USUAL_OCTETS: Final = _USUAL.size
+_V4_FIRST: Final = 0x45
 
 
 def parse_packet(octets: Buffer, *, checksum_valid: bool = False) -> Packet:
@@ -31,6 +44,47 @@ def parse_packet(octets: Buffer, *, checksum_valid: bool = False) -> Packet:
         checksum_valid: The TCP checksum was verified already, or is not complete yet because the
             packet never left this machine.
     """
+    segment = _parse_usual(octets, checksum_valid) if len(octets) >= _USUAL_OCTETS else None
+    return _parse_any(octets, checksum_valid) if segment is None else segment
+
+
+def _parse_usual(octets: Buffer, checksum_valid: bool) -> Segment | None:
+    """Decode a whole segment of the usual layout; return None for all others."""
+    # fmt: off
+    (
+        first, tos, total, _, fragment, _, protocol, _, addresses,
+        ports, seq, ack, offset, flags, window, _, urgent, timestamps, value, echo, head,
+    ) = _USUAL.unpack_from(octets)
+    # fmt: on
+    form = BODIES.get(head)
+    if form is None or timestamps != tcp.NOP_NOP_TIMESTAMPS or first != _V4_FIRST:
+        return None
+    end = _USUAL_OCTETS + form.size
+    body = V4_HEADER + (offset >> 4) * 4
+    if not end <= body <= total == len(octets) or octets[end:body] != PADDING[end & 3]:
+        return None
+    if protocol != tcp.PROTOCOL or fragment & FRAGMENT:
+        return None
+    if int.from_bytes(octets[:V4_HEADER], "big") % 0xFFFF:
+        return None
+    flow: bytes = addresses + ports
+    if not checksum_valid and not checksum_ok(flow, memoryview(octets)[V4_HEADER:]):
+        return None
+    if body < total:
+        payload = (memoryview(octets)[body:],)
+        segment = Segment(flow, seq, ack, flags, window, payload, total - body)
+    else:
+        segment = Segment(flow, seq, ack, flags, window)
+    segment.urgent = urgent
+    segment.ts_val = value
+    segment.ts_ecr = echo
+    segment.dss = parse_dss_at(octets, _USUAL_OCTETS - 4, head, form)
+    segment.ecn = tos & 3
+    return segment
+
+
+def _parse_any(octets: Buffer, checksum_valid: bool) -> Packet:
+    """Decode any packet."""
     version = octets[0] >> 4 if len(octets) else 0
     if version == 4:
         protocol, start, stop, ecn = parse_ipv4(octets)

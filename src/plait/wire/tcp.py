@@ -30,7 +30,8 @@ _HEADER_TIMESTAMPS: Final = struct.Struct("!4sIIBBHHHIII")
 _WORD: Final = struct.Struct("!I")
 _WORDS: Final = struct.Struct("!III")
 
-_NOP_NOP_TIMESTAMPS: Final = 0x0101080A
+NOP_NOP_TIMESTAMPS: Final = 0x0101080A
+"""The first word of timestamps as they stand alone, or before other options."""
 
 
 def parse_tcp(flow: bytes, octets: Buffer, start: int = 0, stop: int | None = None) -> Segment:
@@ -71,7 +72,7 @@ def _parse_common(segment: Segment, octets: Buffer, at: int, body: int) -> bool:
     Returns whether they were; if not, nothing is settled yet.
     """
     (head,) = _WORD.unpack_from(octets, at)
-    if head == _NOP_NOP_TIMESTAMPS:
+    if head == NOP_NOP_TIMESTAMPS:
         if body - at < 12:
             return False
         _, segment.ts_val, segment.ts_ecr = _WORDS.unpack_from(octets, at)
@@ -150,7 +151,7 @@ def tcp_header(segment: Segment, *, partial: bool = False) -> bytes:
         segment.window,
         pseudo_sum(flow, size + segment.length) if partial else 0,
         segment.urgent,
-        _NOP_NOP_TIMESTAMPS,
+        NOP_NOP_TIMESTAMPS,
         segment.ts_val,
         segment.ts_ecr,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from plait.drivers.cutting import packets
 from plait.errors import DecodeError
 from plait.wire.checksum import fold, ones_sum
-from plait.wire.mptcp.dss import Dss
+from plait.wire.mptcp.dss import DATA_ACK, DATA_ACK_8, DATA_FIN, DSN_8, MAPPING, Dss
 from plait.wire.mptcp.mp_capable import (
     MpCapableAck,
     MpCapableData,
@@ -23,6 +24,9 @@ from plait.wire.mptcp.mp_capable import (
 from plait.wire.mptcp.mp_tcprst import MPTCP_SPECIFIC, MpTcprst
 from plait.wire.option import Option
 from plait.wire.packet import (
+    Packet,
+    _parse_any,
+    _parse_usual,
     header_length,
     headers,
     ip_header,
@@ -207,3 +211,63 @@ def test_everything_else_is_an_error(octets: bytes) -> None:
 def test_any_octets_decode_or_raise(octets: bytes, first: bytes) -> None:
     with suppress(DecodeError):
         parse_packet(first + octets, checksum_valid=True)
+
+
+def outcome(parse: Callable[..., Packet | None], octets: bytes, trusted: bool) -> object:
+    """Return what a parser makes of octets: a segment, an error's text or nothing."""
+    try:
+        return parse(octets, checksum_valid=trusted)
+    except DecodeError as error:
+        return str(error)
+
+
+USUAL_DSS = [
+    Dss(DATA_ACK, 7),
+    Dss(DATA_ACK | DATA_ACK_8, 7),
+    Dss(DATA_ACK | MAPPING, 7, 8, 9, 10),
+    Dss(DATA_ACK | DATA_ACK_8 | MAPPING | DSN_8, 7, 8, 9, 10),
+    Dss(DATA_ACK | DATA_ACK_8 | MAPPING | DSN_8, 7, 8, 9, 10, 11),
+    Dss(DATA_ACK | DATA_ACK_8 | MAPPING | DSN_8 | DATA_FIN, 7, 8, 9, 1, 11),
+]
+
+
+def usual(dss: Dss, payload: bytes) -> bytes:
+    segment = told(TO_CLIENT, (1, 2), ACK, 500, (3, 4), payload=payload)
+    segment.dss = dss
+    return serialize_packet(segment)
+
+
+@pytest.mark.parametrize("dss", USUAL_DSS, ids=str)
+@pytest.mark.parametrize("payload", [b"", b"x" * 99])
+@pytest.mark.parametrize("trusted", [False, True])
+def test_usual_segments_take_the_short_way(dss: Dss, payload: bytes, trusted: bool) -> None:
+    octets = usual(dss, payload)
+    short = outcome(_parse_usual, octets, trusted)
+    assert short is not None
+    assert short == outcome(_parse_any, octets, trusted)
+
+
+@pytest.mark.parametrize("dss", USUAL_DSS, ids=str)
+@pytest.mark.parametrize("payload", [b"", b"payload"])
+def test_the_short_way_leads_to_where_the_long_one_does(dss: Dss, payload: bytes) -> None:
+    right = usual(dss, payload)
+    for at, octet in enumerate(right):
+        for value in (0, 255, *(octet ^ 1 << bit for bit in range(8))):
+            octets = bytearray(right)
+            octets[at] = value
+            if at not in (10, 11):
+                octets[10:12] = bytes(2)
+                octets[10:12] = (~fold(ones_sum(bytes(octets[:20]))) & 0xFFFF).to_bytes(2, "big")
+            for made in (octets, octets[:-3], octets + bytes(3)):
+                for trusted in (False, True):
+                    short = outcome(parse_packet, bytes(made), trusted)
+                    assert short == outcome(_parse_any, bytes(made), trusted)
+
+
+def test_what_stands_in_place_of_padding_is_heard() -> None:
+    octets = bytearray(usual(USUAL_DSS[3], b""))
+    assert octets[-2:] == b"\x01\x01"
+    octets[-2:] = b"\x04\x02"
+    segment = parse_packet(bytes(octets), checksum_valid=True)
+    assert isinstance(segment, Segment)
+    assert segment.options == (SackPermitted(),)
