@@ -13,3 +13,7 @@ Octets: TypeAlias = int
 MICROSECOND: Final = 1_000
 MILLISECOND: Final = 1_000_000
 SECOND: Final = 1_000_000_000
+
+ENDLESS: Final = 1 << 61
+"""Beyond every time and length.  A compiled core has one machine word for numbers up to twice it;
+larger ones it compares and adds by calls."""

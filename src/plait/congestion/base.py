@@ -8,12 +8,12 @@ from typing import ClassVar, Final
 
 from mypy_extensions import mypyc_attr
 
-from plait.units import MILLISECOND, SECOND, Nanos, Octets
+from plait.units import ENDLESS, MILLISECOND, SECOND, Nanos, Octets
 
 INITIAL_WINDOW: Final = 10
 """Segments a connection may send before the first ACK (RFC 6928)."""
 
-INFINITE: Final = 1 << 62
+INFINITE: Final = ENDLESS
 """`ssthresh` before the first loss."""
 
 MAX_SEGMENT: Final = 65535 - 60 - 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from plait.units import MILLISECOND, Nanos
+from plait.units import ENDLESS, MILLISECOND, Nanos
 
 MIN_RTT_THRESH: Final = 4 * MILLISECOND
 MAX_RTT_THRESH: Final = 16 * MILLISECOND
@@ -13,7 +13,7 @@ N_RTT_SAMPLE: Final = 8
 CSS_GROWTH_DIVISOR: Final = 4
 CSS_ROUNDS: Final = 5
 
-_INFINITY: Final = 1 << 62
+_INFINITY: Final = ENDLESS
 
 
 class HyStart:

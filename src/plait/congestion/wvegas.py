@@ -12,7 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from plait.congestion.base import AckSample, slow_start
 from plait.congestion.coupling import Coupled
-from plait.units import Nanos, Octets
+from plait.units import ENDLESS, Nanos, Octets
 
 TOTAL_ALPHA: Final = 10
 """Packets that all subflows of a connection together keep in queues."""
@@ -24,7 +24,7 @@ GAMMA: Final = 1
 FEW_SAMPLES: Final = 2
 """Samples of the round-trip time that tell nothing of queues."""
 
-UNKNOWN: Final = 1 << 62
+UNKNOWN: Final = ENDLESS
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

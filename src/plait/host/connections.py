@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from plait.errors import UsageError
+from plait.host.events import Readable
 from plait.host.settings import Settings
 from plait.mptcp.connection import Connection
 from plait.mptcp.state import Change
@@ -22,6 +23,7 @@ class Entry:
         "fallback_told",
         "fast_open",
         "listener_id",
+        "readable",
         "readable_told",
         "settings",
         "urgent_told",
@@ -40,6 +42,9 @@ class Entry:
         self.listener_id = listener_id
         self.accepted = False
         """The application heard that it is open."""
+
+        self.readable = Readable(connection_id)
+        """The event that tells most often, made once."""
 
         self.readable_told = False
         """A `Readable` is out that no `read` has answered by finding nothing."""

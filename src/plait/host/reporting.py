@@ -22,7 +22,6 @@ from plait.host.events import (
     LossReason,
     Lost,
     PolicyFailed,
-    Readable,
     SubflowDown,
     SubflowEnd,
     SubflowPriority,
@@ -144,7 +143,7 @@ def _report_stream(now: Nanos, entry: Entry, events: list[Event]) -> None:
         events.append(Urgent(entry.connection_id, urgent))
     if not entry.readable_told and (receiver.unread or receiver.ended):
         entry.readable_told = True
-        events.append(Readable(entry.connection_id))
+        events.append(entry.readable)
     if connection.sender.starved and connection.sender.room_again():
         events.append(Writable(entry.connection_id))
     seen = entry.end_seen or receiver.discarding

@@ -89,7 +89,8 @@ class Tuning:
         for subflow in connection.subflows:
             if subflow.alive:
                 tcp = subflow.tcp
-                longest = max(longest, tcp.sender.rtt.srtt, tcp.timestamps.arrival_rtt())
+                longest = max(longest, tcp.sender.rtt.srtt)
+                longest = max(longest, tcp.timestamps.arrival_rtt())
                 if not tcp.timestamps.on and self._copied >= self.receive:
                     longest = max(longest, min(now - self._round_at, LONGEST_RTT))
         return longest

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from plait.units import Nanos
+from plait.units import ENDLESS, Nanos
 
-NEVER: Final[Nanos] = 1 << 62
+NEVER: Final[Nanos] = ENDLESS
 
 
 class Clock:

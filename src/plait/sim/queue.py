@@ -8,9 +8,9 @@ from random import Random
 from typing import ClassVar, Final
 
 from plait.errors import UsageError
-from plait.units import MILLISECOND, Nanos, Octets
+from plait.units import ENDLESS, MILLISECOND, Nanos, Octets
 
-UNLIMITED: Final = 1 << 62
+UNLIMITED: Final = ENDLESS
 
 
 class Verdict(Enum):

@@ -36,7 +36,7 @@ class Constant(Rate):
 
     def finish(self, start: Nanos, octets: Octets) -> Nanos:
         """Return the end of a transmission that begins at `start`."""
-        return start + octets * (8 * SECOND) // self._bits_per_second
+        return start + octets * 8 * SECOND // self._bits_per_second
 
     def bits(self, start: Nanos, stop: Nanos) -> int:
         """Return the capacity between two times."""

@@ -15,7 +15,7 @@ from plait.host.events import JoinFailed, LossReason, SubflowDown, SubflowUp
 from plait.sim.clock import Timer
 from plait.sim.recorder import FlowRecord
 from plait.sim.station import Application
-from plait.units import SECOND, Nanos, Octets
+from plait.units import ENDLESS, SECOND, Nanos, Octets
 
 BLOCK: Final = 1 << 16
 """Octets of noise before it repeats, and of one write at most."""
@@ -136,7 +136,7 @@ class Source(Endpoint):
 
     def __init__(self, record: FlowRecord, total: Octets | None, rate: int | None = None) -> None:
         super().__init__(record, receives=False)
-        self._total = 1 << 62 if total is None else total
+        self._total = ENDLESS if total is None else total
         self._rate = rate
         self._began: Nanos = 0
         self._timer: Timer | None = None

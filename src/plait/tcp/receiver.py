@@ -7,9 +7,9 @@ from typing import Final
 from plait.buffers import Pieces, Reassembly, slice_pieces
 from plait.tcp.settings import TcpSettings
 from plait.trace.counters import Counters
-from plait.units import Nanos, Octets
+from plait.units import ENDLESS, Nanos, Octets
 
-NEVER: Final = 1 << 62
+NEVER: Final = ENDLESS
 """A deadline that is not set."""
 
 QUICK_ACKS: Final = 16

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.world import NEAR, World
 
-from plait.congestion.base import MAX_SEGMENT, send_quantum
+from plait.congestion.base import INFINITE, MAX_SEGMENT, send_quantum
 from plait.congestion.cubic import Cubic
 from plait.host.settings import Settings
 from plait.tcp.pacing import LATENESS, Pacer
@@ -78,7 +78,7 @@ def test_without_a_rate_nothing_waits() -> None:
     assert pacer.deadline == NEVER
 
 
-@pytest.mark.parametrize(("ssthresh", "gain"), [(1 << 62, 2.0), (20 * MSS, 1.2)])
+@pytest.mark.parametrize(("ssthresh", "gain"), [(INFINITE, 2.0), (20 * MSS, 1.2)])
 def test_a_window_is_spread_over_less_than_a_round_trip(ssthresh: Octets, gain: float) -> None:
     controller = Cubic(MSS)
     controller.cwnd, controller.ssthresh = 20 * MSS, ssthresh

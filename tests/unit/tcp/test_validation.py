@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from plait.congestion.base import CongestionController, initial_window
+from plait.congestion.base import INFINITE, CongestionController, initial_window
 from plait.congestion.cubic import Cubic
 from plait.congestion.reno import Reno
 from plait.tcp.sender import Sender
@@ -47,7 +47,7 @@ def use(sender: Sender, octets: Octets, began: Nanos, rounds: int) -> Nanos:
 def test_a_window_grows_only_if_it_is_used(
     kind: Callable[[Octets], CongestionController], share: float, grows: bool
 ) -> None:
-    sender = sender_with(kind, 1 << 62)
+    sender = sender_with(kind, INFINITE)
     use(sender, int(share * CWND), 0, 5)
     assert (sender.controller.cwnd > CWND) is grows
 
@@ -89,7 +89,7 @@ def test_a_busy_moment_is_remembered_for_a_second() -> None:
 
 
 def test_the_initial_window_needs_no_proof() -> None:
-    sender = sender_with(Reno, 1 << 62)
+    sender = sender_with(Reno, INFINITE)
     sender.controller.cwnd = initial_window(MSS)
     use(sender, 4, 0, 30)
     assert sender.recovery.validation.validated(sender.controller)
