@@ -15,8 +15,10 @@ MAX_PACKET: Final = 65_535
 
 _HEADER: Final = struct.Struct("!BBHHHBBH8s")
 _PREFIX: Final = struct.Struct("!BBHHHBB")
-_VERSION_AND_LENGTH: Final = 0x45
-_DONT_FRAGMENT: Final = 0x4000
+VERSION_AND_LENGTH: Final = 0x45
+"""The first octet of a header without options."""
+
+DONT_FRAGMENT: Final = 0x4000
 FRAGMENT: Final = 0x3FFF
 """More fragments, and the fragment offset."""
 
@@ -59,19 +61,19 @@ def ipv4_header(
     if total > MAX_PACKET:
         raise UsageError(f"IPv4 packets have at most {MAX_PACKET} octets, not {total}")
     words = (
-        (_VERSION_AND_LENGTH << 8 | tos)
+        (VERSION_AND_LENGTH << 8 | tos)
         + total
         + identification
-        + _DONT_FRAGMENT
+        + DONT_FRAGMENT
         + (ttl << 8 | protocol)
         + int.from_bytes(addresses, "big")
     )
     return _HEADER.pack(
-        _VERSION_AND_LENGTH,
+        VERSION_AND_LENGTH,
         tos,
         total,
         identification,
-        _DONT_FRAGMENT,
+        DONT_FRAGMENT,
         ttl,
         protocol,
         -words % 0xFFFF,

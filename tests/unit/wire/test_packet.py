@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plait.drivers.cutting import packets
-from plait.errors import DecodeError
+from plait.errors import DecodeError, UsageError
 from plait.wire.checksum import fold, ones_sum
 from plait.wire.mptcp.dss import DATA_ACK, DATA_ACK_8, DATA_FIN, DSN_8, MAPPING, Dss
 from plait.wire.mptcp.mp_capable import (
@@ -27,14 +27,16 @@ from plait.wire.packet import (
     Packet,
     _parse_any,
     _parse_usual,
+    _usual_headers,
     header_length,
     headers,
     ip_header,
     parse_packet,
+    segment_header,
     serialize_packet,
 )
 from plait.wire.segment import ACK, PSH, RST, SYN, Marking, Segment
-from plait.wire.tcp import serialize_tcp
+from plait.wire.tcp import serialize_tcp, tcp_header
 from plait.wire.tcp_options import Mss, SackPermitted, WindowScale
 
 DATA = Path(__file__).parents[2] / "data"
@@ -235,6 +237,24 @@ def usual(dss: Dss, payload: bytes) -> bytes:
     segment = told(TO_CLIENT, (1, 2), ACK, 500, (3, 4), payload=payload)
     segment.dss = dss
     return serialize_packet(segment)
+
+
+@pytest.mark.parametrize("dss", [None, *USUAL_DSS], ids=str)
+@pytest.mark.parametrize("length", [0, 1, 64_080, 65_455])
+@pytest.mark.parametrize("tos", [0, 0x28])
+def test_usual_headers_are_what_others_are(dss: Dss | None, length: int, tos: int) -> None:
+    segment = told(TO_CLIENT, (1, 1 << 32 - 1), ACK | PSH, 500, (3, 4), payload=bytes(length))
+    segment.dss, segment.urgent, segment.ecn, segment.marking = dss, 5, 2, Marking(tos, 63)
+    short = _usual_headers(segment)
+    assert short == headers(segment)
+    assert short[20:] == tcp_header(segment, partial=True)
+    assert short[:20] == segment_header(segment, len(short) - 20 + length)
+
+
+def test_what_is_too_long_for_a_packet_is_refused() -> None:
+    segment = told(TO_CLIENT, (1, 2), ACK, 500, (3, 4), payload=bytes(65_530))
+    with pytest.raises(UsageError, match="IPv4 packets have at most 65535 octets"):
+        headers(segment)
 
 
 @pytest.mark.parametrize("dss", USUAL_DSS, ids=str)
