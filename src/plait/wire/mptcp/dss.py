@@ -94,16 +94,20 @@ class Dss(Option):
     def serialize(self) -> bytes:
         """Return the option, kind octet first, unpadded."""
         flags = self.flags
-        form = _form(flags)[self.checksum >= 0]
+        checked = self.checksum >= 0
+        form = _form(flags)[checked]
         head = (KIND, form.size, SUBTYPE << 4, flags & 0x1F)
         if not flags & MAPPING:
             return form.pack(*head, self.data_ack) if flags & DATA_ACK else form.pack(*head)
-        mapping: tuple[int, ...] = (self.dsn, self.ssn, self.length)
-        if self.checksum >= 0:
-            mapping += (self.checksum,)
         if flags & DATA_ACK:
-            return form.pack(*head, self.data_ack, *mapping)
-        return form.pack(*head, *mapping)
+            if checked:
+                return form.pack(
+                    *head, self.data_ack, self.dsn, self.ssn, self.length, self.checksum
+                )
+            return form.pack(*head, self.data_ack, self.dsn, self.ssn, self.length)
+        if checked:
+            return form.pack(*head, self.dsn, self.ssn, self.length, self.checksum)
+        return form.pack(*head, self.dsn, self.ssn, self.length)
 
 
 def _form(flags: int) -> tuple[struct.Struct, struct.Struct]:
