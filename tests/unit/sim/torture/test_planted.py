@@ -111,30 +111,33 @@ def fallback_off_by_one(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fallback, "fall_back", fall_back)
 
 
-BUGS: Final[dict[str, tuple[Plant, int, set[str]]]] = {
-    "window off by one": (window_off_by_one, 30, {"window"}),
-    "lost reinjection": (lost_reinjection, 100, {"stall"}),
-    "wrong DSN after wrap": (wrong_dsn_after_wrap, 30, {"dsn"}),
-    "forgotten DATA_FIN": (forgotten_data_fin, 340, {"stall"}),
-    "DATA_ACK goes back": (data_ack_goes_back, 30, {"data_ack"}),
-    "overlap kept whole": (overlap_kept_whole, 150, {"stream"}),
-    "checksum not verified": (checksum_not_verified, 120, {"stream"}),
-    "subflow window ignored": (subflow_window_ignored, 70, {"window"}),
-    "TIME-WAIT for ever": (time_wait_for_ever, 5, {"residue"}),
-    "flow left behind": (flow_left_behind, 5, {"residue"}),
-    "fall-back off by one": (fallback_off_by_one, 10, {"stream", "outcome"}),
+BUGS: Final[dict[str, tuple[Plant, range, set[str]]]] = {
+    "window off by one": (window_off_by_one, range(1, 31), {"window"}),
+    "lost reinjection": (lost_reinjection, range(20, 121), {"stall"}),
+    "wrong DSN after wrap": (wrong_dsn_after_wrap, range(1, 31), {"dsn"}),
+    "forgotten DATA_FIN": (forgotten_data_fin, range(150, 341), {"stall"}),
+    "DATA_ACK goes back": (data_ack_goes_back, range(1, 31), {"data_ack"}),
+    "overlap kept whole": (overlap_kept_whole, range(1, 151), {"stream"}),
+    "checksum not verified": (checksum_not_verified, range(1, 121), {"stream"}),
+    "subflow window ignored": (subflow_window_ignored, range(1, 71), {"window"}),
+    "TIME-WAIT for ever": (time_wait_for_ever, range(1, 6), {"residue"}),
+    "flow left behind": (flow_left_behind, range(1, 6), {"residue"}),
+    "fall-back off by one": (fallback_off_by_one, range(1, 11), {"stream", "outcome"}),
 }
-"""By name: how it is planted, seeds within which it is found, and how it shows."""
+"""By name: how it is planted, seeds among which it is found, and how it shows.
+
+For the rare ones they begin where one is near: what they find is the same, sooner.
+"""
 
 
 @interpreted
 @pytest.mark.parametrize(("plant", "seeds", "shows"), BUGS.values(), ids=BUGS.keys())
 def test_a_planted_bug_is_found(
-    plant: Plant, seeds: int, shows: set[str], monkeypatch: pytest.MonkeyPatch
+    plant: Plant, seeds: range, shows: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch)
     found: Any = ""
-    for seed in range(1, seeds + 1):
+    for seed in seeds:
         found = run_case(generate(seed)).invariant
         if found:
             break
