@@ -36,7 +36,8 @@ REFERENCE := plait.aio plait.aio.connection plait.aio.streams plait.aio.opening 
 	plait.drivers.udp plait.drivers.memory
 
 # What runs once more with a compiled core.
-CORE_TESTS := tests/unit tests/scripts tests/torture tests/interop/test_matrix.py
+CORE_TESTS := tests/unit tests/scripts tests/torture tests/interop/test_matrix.py \
+	--ignore tests/unit/linux --ignore tests/unit/docs # they use nothing of it
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-compiled core check lint bench bench-all experiments torture reference \
