@@ -26,7 +26,6 @@ CHECKSUM_OFFSET: Final = 16
 _MIN_HEADER: Final = 20
 _FIXED: Final = struct.Struct("!IIBBHHH")
 _HEADER: Final = struct.Struct("!4sIIBBHHH")
-_HEADER_TIMESTAMPS: Final = struct.Struct("!4sIIBBHHHIII")
 _WORD: Final = struct.Struct("!I")
 _WORDS: Final = struct.Struct("!III")
 
@@ -128,21 +127,10 @@ def tcp_header(segment: Segment, *, partial: bool = False) -> bytes:
         area += PADDING[len(area) & 3]
     else:
         area = b""
-    if segment.ts_val < 0 or general:
-        size = _MIN_HEADER + len(area)
-        head = _HEADER.pack(
-            flow[-4:],
-            segment.seq,
-            segment.ack,
-            size << 2,
-            segment.flags,
-            segment.window,
-            pseudo_sum(flow, size + segment.length) if partial else 0,
-            segment.urgent,
-        )
-        return head + area
-    size = _HEADER_TIMESTAMPS.size + len(area)
-    head = _HEADER_TIMESTAMPS.pack(
+    if segment.ts_val >= 0 and not general:
+        area = _WORDS.pack(NOP_NOP_TIMESTAMPS, segment.ts_val, segment.ts_ecr) + area
+    size = _MIN_HEADER + len(area)
+    head = _HEADER.pack(
         flow[-4:],
         segment.seq,
         segment.ack,
@@ -151,9 +139,6 @@ def tcp_header(segment: Segment, *, partial: bool = False) -> bytes:
         segment.window,
         pseudo_sum(flow, size + segment.length) if partial else 0,
         segment.urgent,
-        NOP_NOP_TIMESTAMPS,
-        segment.ts_val,
-        segment.ts_ecr,
     )
     return head + area
 

@@ -243,7 +243,7 @@ def usual(dss: Dss, payload: bytes) -> bytes:
 @pytest.mark.parametrize("length", [0, 1, 64_080, 65_455])
 @pytest.mark.parametrize("tos", [0, 0x28])
 def test_usual_headers_are_what_others_are(dss: Dss | None, length: int, tos: int) -> None:
-    segment = told(TO_CLIENT, (1, 1 << 32 - 1), ACK | PSH, 500, (3, 4), payload=bytes(length))
+    segment = told(TO_CLIENT, (1, (1 << 32) - 1), ACK | PSH, 500, (3, 4), payload=bytes(length))
     segment.dss, segment.urgent, segment.ecn, segment.marking = dss, 5, 2, Marking(tos, 63)
     short = _usual_headers(segment)
     assert short == headers(segment)
