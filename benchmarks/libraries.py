@@ -38,6 +38,7 @@ def measured(script: str, library: Path, *arguments: str) -> dict[str, float]:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
+        start_new_session=True,  # Ctrl-C is for us
     )
     found: dict[str, float] = json.loads(done.stdout)
     return found

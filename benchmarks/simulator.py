@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from libraries import PURE, environment
+from libraries import PURE, measured
 
 from plait.sim.run import Simulation
 from plait.sim.scenario import FlowSpec, HostSpec, LinkSpec, RouteSpec, Scenario, Shape
@@ -94,15 +93,7 @@ def simulate(flow: str, seconds: float) -> dict[str, float]:
 
 def measure(flow: str, seconds: float, library: Path = PURE) -> dict[str, float]:
     """Run one scenario in a process of its own, with the plait of `library`."""
-    done = subprocess.run(
-        [sys.executable, __file__, "--flow", flow, "--seconds", str(seconds)],
-        env=environment(library),
-        stdout=subprocess.PIPE,
-        check=True,
-        start_new_session=True,  # Ctrl-C is for us
-    )
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    return measured(__file__, library, "--flow", flow, "--seconds", str(seconds))
 
 
 def _peak() -> int:
